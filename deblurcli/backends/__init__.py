@@ -1,0 +1,1 @@
+"""What runs a network: one small protocol, one module per runtime."""

@@ -1,0 +1,46 @@
+"""Every error a user can meet, with the exit code it ends in and a hint on what to do.
+
+Exit codes: 0 done · 1 nothing could be done · 2 wrong usage · 3 some photos failed · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+
+NOTHING_DONE, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
+
+
+class DeblurError(Exception):
+    """Something a user can understand and act on. ``str()`` says what is wrong, ``hint`` what to do about it."""
+
+    exit_code = NOTHING_DONE
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(DeblurError):
+    """The command or call contradicts itself or names something that does not exist."""
+
+    exit_code = WRONG_USAGE
+
+
+class PhotoError(DeblurError):
+    """One file cannot be read or written. The message names the file and what is wrong with it."""
+
+    def __init__(self, path: str | PathLike[str], what: str, hint: str = "") -> None:
+        super().__init__(f"{path}: {what}", hint)
+        self.path = path
+
+
+class WeightsError(DeblurError):
+    """Weights are missing, damaged, or made for another network."""
+
+
+class DeviceError(DeblurError):
+    """A device or backend asked for by name is not there."""
+
+
+class TileTooLargeError(DeblurError):
+    """The device ran out of memory on a tile of this size; smaller tiles may fit."""

@@ -1,0 +1,1 @@
+"""Coefficient maps: their meaning, and how they become files and pictures."""

@@ -1,0 +1,22 @@
+"""What every network returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass
+class Restored:
+    """The restored picture and what the network predicted to get there.
+
+    Attributes:
+        picture: (B, 3, H, W), the network's channel order, nominally [0, 1], not clipped.
+        maps: coefficient maps (B, C, H, W) under the names of the network's spec; empty unless asked for.
+        coarse: restored pictures at 1/2, 1/4 … for multi-scale training losses; empty at inference.
+    """
+
+    picture: Tensor
+    maps: dict[str, Tensor] = field(default_factory=dict)
+    coarse: list[Tensor] = field(default_factory=list)

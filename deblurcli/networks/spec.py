@@ -1,0 +1,98 @@
+"""The table of networks: what each one is, needs and predicts. Imports no torch, so that anything may read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+from deblurcli.errors import UsageError
+
+
+@dataclass(frozen=True)
+class MapSpec:
+    """One coefficient map of a network.
+
+    Attributes:
+        name: key in ``Restored.maps`` and in files.
+        symbol: as the papers write it.
+        unit: "1" for pure numbers, "px" for lengths.
+        range: smallest and largest value it can take; None where there is no bound.
+        channels: how many planes it has.
+        meaning: one sentence a photographer understands.
+    """
+
+    name: str
+    symbol: str
+    unit: str
+    range: tuple[float | None, float | None]
+    channels: int
+    meaning: str
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What has to be known about a network without building it. Tests probe these declarations.
+
+    Attributes:
+        name: what users type after ``-m``.
+        title, paper: for people.
+        build: "module:Class"; the class takes its config's fields as keyword arguments.
+        parameters: trained numbers of the default config.
+        multiple_of: height and width fed to it must be divisible by this.
+        min_size: smallest height and width it accepts, px.
+        context: how far an output pixel looks, px; tiles need a halo of at most this. "global" if everywhere.
+        halo: px of context that tiles get. Smaller than ``context`` where distant pixels do not matter measurably.
+        channel_order: order of the three colours at its input and output.
+        maps: what it predicts beside the picture.
+    """
+
+    name: str
+    title: str
+    paper: str
+    build: str
+    parameters: int
+    multiple_of: int
+    min_size: int
+    context: int | Literal["global"]
+    halo: int
+    channel_order: Literal["rgb", "bgr"]
+    maps: tuple[MapSpec, ...]
+
+
+DEFAULT_NETWORK = "iniknet-fast"
+
+MU_INIKNET = MapSpec("mu", "μ", "1", (0.0, 1.0), 8, "How much each kernel size (1, 3 … 15 px) is used at this pixel.")
+OMEGA_INIKNET = MapSpec("omega", "ω", "1", (None, None), 10, "How strongly each inverse-kernel atom is applied here.")
+
+NETWORKS: dict[str, NetworkSpec] = {
+    spec.name: spec
+    for spec in (
+        NetworkSpec(
+            name="iniknet",
+            title="INIKNet",
+            paper="Quan, Yao, Ji: Single Image Defocus Deblurring via Implicit Neural Inverse Kernels, ICCV 2023",
+            build="deblurcli.networks.iniknet:INIKNet",
+            parameters=1_976_847,
+            multiple_of=16,
+            min_size=32,
+            context=512,
+            halo=96,
+            channel_order="bgr",
+            maps=(MU_INIKNET, OMEGA_INIKNET),
+        ),
+    )
+}
+
+
+def network_spec(name: str) -> NetworkSpec:
+    """The table row of network ``name``.
+
+    Raises:
+        UsageError: there is no such network.
+    """
+    if name not in NETWORKS:
+        close = get_close_matches(name, NETWORKS, n=1)
+        hint = f"Did you mean '{close[0]}'?" if close else f"There are: {', '.join(NETWORKS)}."
+        raise UsageError(f"no network is called '{name}'", hint)
+    return NETWORKS[name]

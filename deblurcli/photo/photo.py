@@ -1,0 +1,49 @@
+"""A photo as the program holds it: the file's own code values and everything that has to survive beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from deblurcli.arrays import Picture, Pixels
+from deblurcli.photo.transfer import to_codes, to_float
+
+
+@dataclass(frozen=True)
+class Photo:
+    """Decoded, upright code values plus metadata.
+
+    Attributes:
+        pixels: (H, W, 3) RGB uint8, uint16 or float32, in the file's own colour space; gray is repeated three times.
+        alpha: (H, W), same dtype as ``pixels``, straight (not premultiplied), or None.
+        gray: the file held a single channel, and the output should too.
+        format: the file's format, lower case: "jpeg", "png", "tiff", "webp", "bmp".
+        icc: the colour profile, byte for byte, or None.
+        exif: the EXIF block as a TIFF structure (without the ``Exif\\0\\0`` prefix), orientation reset to 1, or None.
+        xmp: the XMP packet, or None.
+        dpi: horizontal and vertical resolution in pixels per inch, or None.
+        warnings: what the reader had to change or drop, one sentence each, for people.
+    """
+
+    pixels: Pixels
+    alpha: Pixels | None = None
+    gray: bool = False
+    format: str = "png"
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def picture(self) -> Picture:
+        """The pixels as (H, W, 3) float32 where 1.0 is white."""
+        return to_float(self.pixels)
+
+    @property
+    def depth(self) -> int:
+        """Bits per channel: 8, 16 or 32 (float)."""
+        return self.pixels.dtype.itemsize * 8
+
+    def with_picture(self, picture: Picture) -> Photo:
+        """This photo with other pixels, rounded to the same depth; the picture is (H, W, 3), 1.0 is white."""
+        return replace(self, pixels=to_codes(picture, self.pixels.dtype))

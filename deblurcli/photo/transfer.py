@@ -1,0 +1,50 @@
+"""Code values ↔ floats (the only rounding rule of the project) and the sRGB transfer curve.
+
+The curve functions work on NumPy arrays and on PyTorch tensors alike and import neither library's twin.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+
+from deblurcli.arrays import Picture, Pixels
+
+Array = TypeVar("Array", bound=Any)
+
+
+def to_float(pixels: Pixels) -> Picture:
+    """Codes of any depth → float32 where 1.0 is white. Floats are passed through unclipped, as float32.
+
+    Args:
+        pixels: any shape; uint8 (0…255), uint16 (0…65535) or float.
+    """
+    if pixels.dtype.kind == "f":
+        return pixels.astype(np.float32, copy=False)
+    return pixels.astype(np.float32) * np.float32(1 / np.iinfo(pixels.dtype).max)
+
+
+def to_codes(picture: Picture, dtype: np.dtype | type) -> Pixels:
+    """Floats where 1.0 is white → codes: clipped to [0, 1], then rounded to the nearest code (half to even).
+
+    For a float ``dtype`` the values are kept as they are, not clipped. ``to_codes(to_float(p), p.dtype)`` is ``p``
+    for every code of every depth. Not-a-number becomes 0.
+    """
+    dtype = np.dtype(dtype)
+    if dtype.kind == "f":
+        return picture.astype(dtype, copy=False)
+    scaled = np.nan_to_num(np.clip(picture, 0, 1), nan=0.0) * np.float32(np.iinfo(dtype).max)
+    return np.rint(scaled).astype(dtype)
+
+
+def srgb_to_linear(encoded: Array) -> Array:
+    """sRGB-encoded [0, 1] → linear light [0, 1] (IEC 61966-2-1). Values outside are extended, not clipped."""
+    low = encoded <= 0.04045
+    return low * (encoded / 12.92) + ~low * (((abs(encoded) + 0.055) / 1.055) ** 2.4)
+
+
+def linear_to_srgb(linear: Array) -> Array:
+    """Linear light [0, 1] → sRGB-encoded [0, 1] (IEC 61966-2-1). Values outside are extended, not clipped."""
+    low = linear <= 0.0031308
+    return low * (linear * 12.92) + ~low * (1.055 * abs(linear) ** (1 / 2.4) - 0.055)

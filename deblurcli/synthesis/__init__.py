@@ -1,0 +1,1 @@
+"""Sharp photo → defocused photo with its true blur map, in linear light."""

@@ -1,0 +1,1 @@
+"""The trainer: config, losses, loop, state, recipes."""

@@ -1,0 +1,1 @@
+"""Where trained weights live and how they are read and written."""

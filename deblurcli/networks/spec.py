@@ -64,6 +64,9 @@ DEFAULT_NETWORK = "iniknet-fast"
 
 MU_INIKNET = MapSpec("mu", "μ", "1", (0.0, 1.0), 8, "How much each kernel size (1, 3 … 15 px) is used at this pixel.")
 OMEGA_INIKNET = MapSpec("omega", "ω", "1", (None, None), 10, "How strongly each inverse-kernel atom is applied here.")
+DEFOCUS_SIZE = MapSpec(
+    "defocus_size", "Σμ·M", "px", (1.0, None), 1, "Mean size of the kernels used here: the more defocused, the larger."
+)
 
 NETWORKS: dict[str, NetworkSpec] = {
     spec.name: spec
@@ -80,6 +83,23 @@ NETWORKS: dict[str, NetworkSpec] = {
             halo=96,
             channel_order="bgr",
             maps=(MU_INIKNET, OMEGA_INIKNET),
+        ),
+        NetworkSpec(
+            name="iniknet-fast",
+            title="INIKNet-fast",
+            paper="this project: INIKNet's head with a half-resolution predictor and a pyramid of inverse kernels",
+            build="deblurcli.networks.iniknet_fast:INIKNetFast",
+            parameters=1_026_606,
+            multiple_of=8,
+            min_size=32,
+            context=128,
+            halo=64,
+            channel_order="rgb",
+            maps=(
+                MapSpec("mu", "μ", "1", (0.0, 1.0), 10, "How much each kernel size (1, then 5 … 60 px) is used here."),
+                MapSpec("omega", "ω", "1", (None, None), 30, "How strongly each inverse-kernel atom is applied here."),
+                DEFOCUS_SIZE,
+            ),
         ),
     )
 }

@@ -1,0 +1,186 @@
+"""Scenes: sharp photos laid out in depth, and how a lens with a finite aperture sees them.
+
+Everything here is linear light. The background carries a smooth field of blur radii (constant, a tilted plane, or
+soft bumps); in front of it stand cut-out layers, each at its own radius and each cut from another photo, so that
+what they hide is real. Layers are composited far to near, ``C ← P∗(αF) + (1 − P∗α)·C``, with colour and matte blurred
+by the same PSF P: edges of a blurred occluder become translucent, as in a camera.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from deblurcli.synthesis.psf import Lens, otf, psf
+
+FIELD_LEVELS = 6  # pre-blurred copies between which a smooth field interpolates
+
+
+@dataclass(frozen=True)
+class RadiusPrior:
+    """How often which blur radius occurs. The knob that decides most about what a network learns to remove.
+
+    Attributes:
+        sharp: share of surfaces that are exactly in focus.
+        smallest, largest: px; in between the logarithm of the radius is uniform.
+    """
+
+    sharp: float = 0.15
+    smallest: float = 0.5
+    largest: float = 10.0
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count,) radii in px."""
+        u = torch.rand(count, generator=generator)
+        radius = self.smallest * (self.largest / self.smallest) ** u
+        return radius * (torch.rand(count, generator=generator) >= self.sharp)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """B scenes before the lens.
+
+    Attributes:
+        background: (B, 3, H, W) linear light.
+        field: (B, 1, H, W) blur radius of the background, px.
+        is_flat: (B,) bool, the field is constant.
+        layers: cut-outs from far to near.
+    """
+
+    background: Tensor
+    field: Tensor
+    is_flat: Tensor
+    layers: tuple[Layer, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One cut-out in front of some of the scenes.
+
+    Attributes:
+        scene: (N,) which scenes have it.
+        colour: (N, 3, H, W) linear light.
+        matte: (N, 1, H, W) 1 where the layer is, 0 where it is not.
+        radius: (N,) px.
+    """
+
+    scene: Tensor
+    colour: Tensor
+    matte: Tensor
+    radius: Tensor
+
+
+def smooth_noise(count: int, size: int, cells: int, generator: torch.Generator) -> Tensor:
+    """(count, 1, size, size) smooth random surfaces with about ``cells`` bumps a side, each stretched to [0, 1]."""
+    coarse = torch.rand(count, 1, cells, cells, generator=generator)
+    surface = interpolate(coarse, (size, size), mode="bicubic", align_corners=True)
+    low, high = surface.amin((2, 3), keepdim=True), surface.amax((2, 3), keepdim=True)
+    return (surface - low) / (high - low).clamp(min=1e-6)
+
+
+def random_fields(count: int, size: int, prior: RadiusPrior, flat_share: float, generator: torch.Generator) -> tuple:
+    """Blur-radius fields: (count, 1, size, size) px and (count,) bool, which of them are constant.
+
+    Those that are not are half planes tilted through focus (the signed defocus is linear, its size is the radius)
+    and half soft bumps.
+    """
+    axis = torch.linspace(-0.5, 0.5, size)
+    angle = 2 * math.pi * torch.rand(count, 1, 1, 1, generator=generator)
+    ramp = 0.5 + (axis.view(1, 1, 1, -1) * torch.cos(angle) + axis.view(1, 1, -1, 1) * torch.sin(angle)) / math.sqrt(2)
+    bumps = smooth_noise(count, size, 4, generator)
+    is_ramp = torch.rand(count, 1, 1, 1, generator=generator) < 0.5
+    relief = torch.where(is_ramp, ramp, bumps)
+    one, other = prior.draw(count, generator).view(-1, 1, 1, 1), prior.draw(count, generator).view(-1, 1, 1, 1)
+    through_focus = is_ramp & (torch.rand(count, 1, 1, 1, generator=generator) < 0.3)
+    field = torch.lerp(one.expand_as(relief), torch.where(through_focus, -other, other).expand_as(relief), relief).abs()
+    is_flat = torch.rand(count, generator=generator) < flat_share
+    return torch.where(is_flat.view(-1, 1, 1, 1), one, field), is_flat
+
+
+def random_mattes(count: int, size: int, generator: torch.Generator) -> Tensor:
+    """Cut-out shapes: (count, 1, size, size) in {0…1}, one pixel soft: blobs, half-planes, bars and discs."""
+    axis = torch.linspace(-1, 1, size)
+    y, x = axis.view(1, 1, -1, 1), axis.view(1, 1, 1, -1)
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(count, 1, 1, 1, generator=generator)
+
+    angle = uniform(0, 2 * math.pi)
+    cx, cy = uniform(-0.7, 0.7), uniform(-0.7, 0.7)
+    along = (x - cx) * torch.cos(angle) + (y - cy) * torch.sin(angle)
+    across = (y - cy) * torch.cos(angle) - (x - cx) * torch.sin(angle)
+    blob = (smooth_noise(count, size, 5, generator) - uniform(0.45, 0.65)) / 3
+    half_plane = along
+    bar = uniform(0.03, 0.25) - along.abs()
+    ellipse = uniform(0.15, 0.6) - torch.sqrt(along**2 + (across * uniform(0.5, 2.0)) ** 2)
+    shapes = torch.stack([blob, half_plane, bar, ellipse])
+    kind = torch.randint(0, len(shapes), (count,), generator=generator)
+    distance = shapes[kind, torch.arange(count)]
+    return (distance * size / 2 + 0.5).clamp(0, 1)
+
+
+def blur(picture: Tensor, radius: Tensor, lens: Lens, owner: Tensor | None = None) -> Tensor:
+    """Convolves with each lens's PSF at the given radius, wrapping at the borders (cut a margin off afterwards).
+
+    Args:
+        picture: (B, C, H, W) linear light.
+        radius: (N,) px.
+        lens: N lenses.
+        owner: (N,) which picture each radius is for; None if N == B, one each.
+    """
+    height, width = picture.shape[-2:]
+    # 1.5 R is 3 σ of a Gaussian and more than the softest disc reaches.
+    size = 2 * math.ceil(1.5 * float(radius.max()) + 2) + 1
+    size = min(size, min(height, width) - 1 | 1)
+    spectrum = torch.fft.rfft2(picture)
+    if owner is not None:
+        spectrum = spectrum[owner]
+    transfer = otf(psf(radius, lens, size), height, width).unsqueeze(1)
+    return torch.fft.irfft2(spectrum * transfer, s=(height, width))
+
+
+def blur_by_field(picture: Tensor, field: Tensor, is_flat: Tensor, lens: Lens) -> Tensor:
+    """Blurs each pixel by its own radius, interpolating between ``FIELD_LEVELS`` copies blurred as a whole.
+
+    Args:
+        picture: (B, 3, H, W) linear light.
+        field: (B, 1, H, W) radius, px.
+        is_flat: (B,) bool; those need a single copy.
+        lens: B lenses.
+    """
+    low, high = field.amin((1, 2, 3)), field.amax((1, 2, 3))
+    owner, radius, step = [], [], []
+    for i in range(len(picture)):
+        levels = 1 if is_flat[i] else FIELD_LEVELS
+        owner += [i] * levels
+        radius.append(torch.linspace(float(low[i]), float(high[i]), levels))
+        step += [max(float(high[i] - low[i]) / (FIELD_LEVELS - 1), 1e-6)] * levels
+    index = torch.tensor(owner, device=picture.device)
+    radii = torch.cat(radius).to(picture.device)
+    copies = blur(picture, radii, lens.pick(index), index)
+    distance = (field[index] - radii.view(-1, 1, 1, 1)).abs() / torch.tensor(step, device=picture.device).view(-1, 1, 1, 1)
+    weight = torch.where(is_flat[index].view(-1, 1, 1, 1), 1.0, (1 - distance).clamp(min=0))
+    return torch.zeros_like(picture).index_add_(0, index, copies * weight)
+
+
+def render(scene: Scene, lens: Lens) -> tuple[Tensor, Tensor, Tensor]:
+    """What the camera sees, and the truth behind it.
+
+    Returns:
+        blurred (B, 3, H, W) and sharp (B, 3, H, W), both linear light, and the blur radius (B, 1, H, W) in px.
+        Within a largest radius of the border the blurred picture wraps around and is to be cut off.
+    """
+    blurred = blur_by_field(scene.background, scene.field, scene.is_flat, lens)
+    sharp, radius = scene.background.clone(), scene.field.clone()
+    for layer in scene.layers:
+        at = layer.scene
+        seen = blur(torch.cat([layer.colour * layer.matte, layer.matte], 1), layer.radius, lens.pick(at))
+        colour, coverage = seen.split([3, 1], 1)
+        blurred[at] = colour + (1 - coverage) * blurred[at]
+        sharp[at] = torch.lerp(sharp[at], layer.colour, layer.matte)
+        radius[at] = torch.where(layer.matte > 0.5, layer.radius.view(-1, 1, 1, 1), radius[at])
+    return blurred, sharp, radius

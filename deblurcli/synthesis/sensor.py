@@ -1,0 +1,90 @@
+"""The sensor and the file: photon noise in linear light, the display curve, 8 bits, JPEG."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate, pad
+
+# ITU-T T.81, annex K: luminance and chrominance quantisation at quality 50.
+_LUMA = """16 11 10 16 24 40 51 61  12 12 14 19 26 58 60 55  14 13 16 24 40 57 69 56  14 17 22 29 51 87 80 62
+           18 22 37 56 68 109 103 77  24 35 55 64 81 104 113 92  49 64 78 87 103 121 120 101  72 92 95 98 112 100 103 99"""
+_CHROMA = """17 18 24 47 99 99 99 99  18 21 26 66 99 99 99 99  24 26 56 99 99 99 99 99  47 66 99 99 99 99 99 99
+             99 99 99 99 99 99 99 99  99 99 99 99 99 99 99 99  99 99 99 99 99 99 99 99  99 99 99 99 99 99 99 99"""
+
+
+def expose(linear: Tensor, shot: Tensor, read: Tensor, generator: torch.Generator) -> Tensor:
+    """Adds shot and read noise: variance ``shot·x + read``, per pixel and colour.
+
+    Args:
+        linear: (B, 3, H, W) linear light, 1.0 is white.
+        shot, read: (B,) variances at white and at black.
+    """
+    variance = shot.view(-1, 1, 1, 1) * linear.clamp(min=0) + read.view(-1, 1, 1, 1)
+    noise = torch.randn(linear.shape, generator=generator).to(linear.device)
+    return linear + noise * variance.sqrt()
+
+
+def random_noise_levels(count: int, largest_shot: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Shot and read variances, log-uniform in shot with read following it as measured on phone sensors.
+
+    The read law is that of Brooks et al., Unprocessing Images for Learned Raw Denoising (CVPR 2019):
+    log read = 2.18·log shot + 1.20 ± 0.26.
+    """
+    low, high = math.log(1e-6), math.log(largest_shot)
+    shot = torch.exp(low + (high - low) * torch.rand(count, generator=generator))
+    read = torch.exp(2.18 * torch.log(shot) + 1.20 + 0.26 * torch.randn(count, generator=generator))
+    return shot, read
+
+
+def quantise(encoded: Tensor) -> Tensor:
+    """Rounds display-referred values to 8-bit codes: any shape, → multiples of 1/255 in [0, 1]."""
+    return torch.round(encoded.clamp(0, 1) * 255) / 255
+
+
+@lru_cache(maxsize=4)
+def _dct_matrix(device: torch.device) -> Tensor:
+    n = torch.arange(8, device=device, dtype=torch.float32)
+    matrix = torch.cos(math.pi / 8 * (n.view(1, 8) + 0.5) * n.view(8, 1)) * 0.5
+    matrix[0] /= math.sqrt(2)
+    return matrix
+
+
+def _quantise_blocks(plane: Tensor, table: Tensor) -> Tensor:
+    """(B, 1, H, W) in 0…255 → the same after 8×8 DCT quantisation with tables (B, 8, 8); H and W multiples of 8."""
+    b, _, h, w = plane.shape
+    dct = _dct_matrix(plane.device)
+    blocks = plane.view(b, h // 8, 8, w // 8, 8).permute(0, 1, 3, 2, 4) - 128
+    table = table.view(b, 1, 1, 8, 8)
+    coefficients = torch.round(dct @ blocks @ dct.T / table) * table
+    return (dct.T @ coefficients @ dct + 128).permute(0, 1, 3, 2, 4).reshape(b, 1, h, w)
+
+
+def jpeg(encoded: Tensor, quality: Tensor) -> Tensor:
+    """What JPEG (4:2:0, the standard's tables) does to pictures, without writing a file.
+
+    Args:
+        encoded: (B, 3, H, W) display-referred [0, 1].
+        quality: (B,) 1…100, the usual libjpeg scale.
+    """
+    height, width = encoded.shape[-2:]
+    padded = pad(encoded, (0, -width % 16, 0, -height % 16), mode="replicate") * 255
+    r, g, b = padded.split(1, 1)
+    y = 0.299 * r + 0.587 * g + 0.114 * b
+    cb, cr = 128 + 0.564 * (b - y), 128 + 0.713 * (r - y)
+    scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality).view(-1, 1, 1) / 100
+
+    def table(text: str) -> Tensor:
+        base = torch.tensor([float(n) for n in text.split()], device=encoded.device).view(1, 8, 8)
+        return torch.round(base * scale).clamp(1, 255)
+
+    y = _quantise_blocks(y, table(_LUMA))
+    cb, cr = (
+        interpolate(_quantise_blocks(avg_pool2d(c, 2), table(_CHROMA)), scale_factor=2, mode="bilinear") - 128
+        for c in (cb, cr)
+    )
+    rgb = torch.cat([y + 1.402 * cr, y - 0.344 * cb - 0.714 * cr, y + 1.772 * cb], 1)
+    return quantise(rgb[..., :height, :width] / 255)

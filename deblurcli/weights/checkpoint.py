@@ -1,0 +1,93 @@
+"""Checkpoints: safetensors whose header says what the numbers are: network, config, recipe, scores, licence."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deblurcli.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = "deblur-checkpoint-1"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says of itself.
+
+    Attributes:
+        network: name in the table of networks; tag: which training this is ("synth_v1").
+        config: constructor arguments that differ from the network's defaults.
+        recipe: how it was trained. scores: measure → value on the fixed validation.
+        licence, note: for people.
+    """
+
+    network: str
+    tag: str
+    config: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
+    licence: str = "MIT"
+    note: str = ""
+
+
+def save_checkpoint(path: Path, tensors: dict[str, Tensor], header: Header) -> None:
+    """Writes ``tensors`` with ``header``; the file appears whole or not at all."""
+    from safetensors.torch import save_file
+
+    metadata = {"format": FORMAT}
+    metadata |= {k: v if isinstance(v, str) else json.dumps(v) for k, v in vars(header).items()}
+    temporary = path.with_name(f".{path.name}.partial")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+    os.replace(temporary, path)
+
+
+def read_header(path: Path) -> Header:
+    """Only the header, without reading the tensors (and without torch).
+
+    Raises:
+        WeightsError: the file is missing or is no checkpoint of ours.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file", "'deblur weights list' shows what there is.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not a safetensors file ({error})", "Weights files end in .safetensors.") from error
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(f"{path}: a safetensors file, but not one of deblur's", "Its header names no network.")
+    try:
+        return Header(
+            network=metadata["network"],
+            tag=metadata["tag"],
+            config=json.loads(metadata["config"]),
+            recipe=json.loads(metadata["recipe"]),
+            scores=json.loads(metadata["scores"]),
+            licence=metadata["licence"],
+            note=metadata["note"],
+        )
+    except (KeyError, ValueError) as error:
+        raise WeightsError(f"{path}: its header is damaged ({error})") from error
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors by name.
+
+    Raises:
+        WeightsError: the file is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: damaged ({error})", "Fetch or copy it again.") from error

@@ -1,0 +1,138 @@
+"""Pieces that several networks are built from: residual blocks, normalisation, and the implicit kernel atoms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def reflect_conv(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
+    """A bias-free 3×3 convolution that mirrors the picture at its border instead of darkening it."""
+    return nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, padding_mode="reflect", bias=False)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(ReLU(conv(x))), both convolutions 3×3, bias-free and reflect-padded. (B, C, H, W) → the same."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = reflect_conv(channels, channels)
+        self.second = reflect_conv(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W)."""
+        return x + self.second(F.relu(self.first(x), inplace=True))
+
+
+def residual_blocks(channels: int, count: int) -> nn.Sequential:
+    """``count`` residual blocks in a row."""
+    return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of each pixel by itself, so that tiles see what whole pictures see."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W)."""
+        return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def full_precision(device_type: str) -> AbstractContextManager[object]:
+    """A context that switches autocast off where the device has it."""
+    if torch.amp.is_autocast_available(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return nullcontext()
+
+
+def kernel_coordinates(size: int) -> Tensor:
+    """Polar coordinates of the taps of a ``size`` × ``size`` kernel, what an implicit kernel is a function of.
+
+    Rows and columns run over [-1, 1]; the angle is measured from the row axis and is 0 at the centre.
+
+    Returns:
+        (size², 3), taps row by row: radius / √2, (cos θ + 1) / 2, (sin θ + 1) / 2, each in [0, 1].
+    """
+    axis = torch.arange(1 - size, size, 2) / (size - 1)  # exactly 0 at the centre, where the angle hangs on it
+    row, column = torch.meshgrid(axis, axis, indexing="ij")
+    angle = torch.atan2(column, row)
+    polar = (torch.hypot(row, column) / 2**0.5, (angle.cos() + 1) / 2, (angle.sin() + 1) / 2)
+    return torch.stack(polar, dim=-1).reshape(-1, 3)
+
+
+class ImplicitKernel(nn.Module):
+    """Φ, one kernel atom as a continuous function of position, so that it can be sampled at any size (INIKNet §3.3).
+
+    Args:
+        frequency: start value of the sines' frequency. It is learned, and both sines share it.
+        hidden: width of the two hidden layers.
+    """
+
+    def __init__(self, frequency: float, hidden: int = 64) -> None:
+        super().__init__()
+        self.frequency = nn.Parameter(torch.tensor(float(frequency)))
+        self.lift = nn.Linear(3, hidden)
+        self.hidden = nn.Linear(hidden, hidden)
+        self.value = nn.Linear(hidden, 1, bias=False)
+
+    def forward(self, coordinates: Tensor) -> Tensor:
+        """Coordinates (T, 3) as ``kernel_coordinates`` gives them → kernel values (T,)."""
+        h = torch.sin(self.frequency * self.lift(coordinates))
+        h = torch.sin(self.frequency * self.hidden(h))
+        return self.value(h).squeeze(-1)
+
+
+class AtomDictionary(nn.Module):
+    """V^r for all sizes: the same N implicit kernels sampled on grids of several sizes (INIKNet Eq. (6)).
+
+    Atoms depend on the weights alone, so where no gradient is wanted they are computed once and kept, not once per
+    tile. What is kept is tied to the storage and version counter of every parameter: an optimiser step,
+    ``load_state_dict`` and ``.to()`` all change one of them, and the atoms are computed afresh.
+
+    Args:
+        sizes: side lengths of the kernels, odd, px.
+        atoms: N, how many atoms each size has.
+        frequencies: the atoms' start frequencies are spread evenly over this range.
+        hidden: width of the implicit kernels' hidden layers.
+    """
+
+    coordinates: Tensor
+
+    def __init__(
+        self, sizes: Sequence[int], atoms: int, frequencies: tuple[float, float] = (2.0, 12.0), hidden: int = 64
+    ) -> None:
+        super().__init__()
+        self.sizes = tuple(sizes)
+        start = np.linspace(*frequencies, atoms)
+        self.kernels = nn.ModuleList(ImplicitKernel(frequency, hidden) for frequency in start)
+        # All taps of all sizes in one list: one run of the MLP then serves the whole dictionary.
+        taps = torch.cat([kernel_coordinates(size) for size in self.sizes])
+        self.register_buffer("coordinates", taps, persistent=False)
+        self._kept: tuple[object, list[Tensor]] | None = None
+
+    def forward(self) -> list[Tensor]:
+        """One (N, 1, size, size) tensor for each size, ready to be a convolution's weight. Do not modify in place."""
+        parameters = list(self.parameters())
+        # Tensors made in inference mode have no version counter; compilers must see the computation, not its result.
+        if torch.is_grad_enabled() or torch.compiler.is_compiling() or any(p.is_inference() for p in parameters):
+            return self.sample()
+        key = [(p.data_ptr(), p._version, p.dtype) for p in parameters]
+        if self._kept is None or self._kept[0] != key:
+            self._kept = (key, self.sample())
+        return self._kept[1]
+
+    def sample(self) -> list[Tensor]:
+        """Evaluate every atom at every size; networks that constrain their atoms override ``shape_atoms``."""
+        # Low precision would spoil the atoms: a sine's argument reaches tens of radians.
+        with full_precision(self.coordinates.device.type):
+            values = torch.stack([kernel(self.coordinates) for kernel in self.kernels])
+        grids = values.split([size * size for size in self.sizes], dim=1)
+        return [self.shape_atoms(v.view(-1, 1, k, k)) for v, k in zip(grids, self.sizes, strict=True)]
+
+    def shape_atoms(self, atoms: Tensor) -> Tensor:
+        """Raw values (N, 1, k, k) → atoms: scaled by 9 / k², so that large kernels are as loud as 3 × 3 ones."""
+        return atoms * (9 / atoms.shape[-1] ** 2)

@@ -1,0 +1,190 @@
+"""INIKNet: defocus removed by inverse kernels that a network mixes for every pixel.
+
+Quan, Yao, Ji: Single Image Defocus Deblurring via Implicit Neural Inverse Kernels, ICCV 2023.
+
+Equal to its authors' published network. Where that differs from the paper:
+
+* The 1×1 'delta' atom is a zero response; the blurred picture is added back at the end instead.
+* Eq. (9)'s plain sum over sizes r and atoms n is a learned 1×1 convolution with bias, which also mixes colours.
+* LSTM cell states start at zero, not at the features; the passes run one after the other, fine → coarse first.
+* Atom frequencies start evenly spread over [2, 12], not at random in [2, 16].
+* The filter pads with zeros, so that a rim of up to 7 px darkens; everything else mirrors at the border.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deblurcli.networks.blocks import AtomDictionary, ChannelNorm, full_precision, reflect_conv, residual_blocks
+from deblurcli.networks.restored import Restored
+
+State = tuple[Tensor, Tensor]
+
+
+def resize(x: Tensor, factor: float) -> Tensor:
+    """Bilinear, without antialiasing: ``factor`` 1/2 averages 2×2 pixels, 1/4 the inner 2×2 of each 4×4."""
+    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def resize_state(state: State | None, factor: float) -> State | None:
+    """An LSTM state carried to the next scale; None, the zero state, stays None."""
+    return None if state is None else (resize(state[0], factor), resize(state[1], factor))
+
+
+class UNet(nn.Module):
+    """Features of one scale (Fig. 1), with weights that all scales share. (B, 3, H, W) → (B, width, H, W)."""
+
+    def __init__(self, width: int, blocks: int) -> None:
+        super().__init__()
+        fine, middle, deep = width, 2 * width, 4 * width
+        self.stem = reflect_conv(3, fine)
+        self.encode_fine = residual_blocks(fine, blocks)
+        self.down_middle = reflect_conv(fine, middle, stride=2)
+        self.encode_middle = residual_blocks(middle, blocks)
+        self.down_deep = reflect_conv(middle, deep, stride=2)
+        self.encode_deep = residual_blocks(deep, blocks)
+        self.up_middle = nn.ConvTranspose2d(deep, middle, 4, stride=2, padding=1, bias=False)
+        self.fuse_middle = reflect_conv(2 * middle, middle)
+        self.decode_middle = residual_blocks(middle, blocks)
+        self.up_fine = nn.ConvTranspose2d(middle, fine, 4, stride=2, padding=1, bias=False)
+        self.fuse_fine = reflect_conv(2 * fine, fine)
+        self.decode_fine = residual_blocks(fine, blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) → (B, width, H, W)."""
+        fine = self.encode_fine(F.relu(self.stem(x)))
+        middle = self.encode_middle(F.relu(self.down_middle(fine)))
+        deep = self.encode_deep(F.relu(self.down_deep(middle)))
+
+        x = torch.cat([F.relu(self.up_middle(deep)), middle], dim=1)
+        x = self.decode_middle(F.relu(self.fuse_middle(x)))
+        x = torch.cat([F.relu(self.up_fine(x)), fine], dim=1)
+        return self.decode_fine(F.relu(self.fuse_fine(x)))
+
+
+class ConvLSTMCell(nn.Module):
+    """A convolutional LSTM cell whose gates come from residual blocks (§4.2). States are (hidden, memory)."""
+
+    def __init__(self, width: int, blocks: int) -> None:
+        super().__init__()
+        self.body = residual_blocks(2 * width, blocks)
+        self.gates = nn.Conv2d(2 * width, 4 * width, 1)
+
+    def forward(self, x: Tensor, state: State | None) -> State:
+        """Feature (B, C, H, W) and state, or None for zeros → the next state, two (B, C, H, W)."""
+        hidden, memory = state or (torch.zeros_like(x), torch.zeros_like(x))
+        i, f, o, g = self.gates(self.body(torch.cat([x, hidden], dim=1))).chunk(4, dim=1)
+        memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()
+        return o.sigmoid() * memory.tanh(), memory
+
+
+class DuplexLSTM(nn.Module):
+    """The bi-LSTM over scales of §4.1: fine → coarse, then coarse → fine over what the first pass found."""
+
+    def __init__(self, width: int, blocks: int) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(width)
+        self.coarsen = ConvLSTMCell(width, blocks)
+        self.refine = ConvLSTMCell(width, blocks)
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        """Features (B, C, H/s, W/s) for s = 1, 2, 4 … → the same shapes, enriched by all other scales.
+
+        The finest output hangs on every cell of both passes, so inference has nothing to skip here.
+        """
+        state: State | None = None
+        found: list[Tensor] = []
+        for feature in features:
+            hidden, _ = state = self.coarsen(self.norm(feature), resize_state(state, 1 / 2))
+            found.append(hidden)
+
+        state = None
+        enriched: list[Tensor] = []
+        for feature, x in zip(reversed(features), reversed(found), strict=True):
+            hidden, _ = state = self.refine(x, resize_state(state, 2))
+            enriched.append(feature + hidden)
+        return enriched[::-1]
+
+
+class INIKNet(nn.Module):
+    """INIKNet (module docstring says from where). Sees the three colours in the order B, G, R, in [0, 1].
+
+    Args:
+        sizes: side lengths of the inverse kernels, px; the first, 1, is the null size "in focus, leave alone".
+        atoms: N, how many atoms each size has.
+        width: channels of the features at full scale.
+        blocks: residual blocks per U-Net level and per LSTM cell.
+    """
+
+    def __init__(
+        self, sizes: Sequence[int] = (1, 3, 5, 7, 9, 11, 13, 15), atoms: int = 10, width: int = 32, blocks: int = 2
+    ) -> None:
+        super().__init__()
+        if sizes[0] != 1 or any(size % 2 == 0 for size in sizes):
+            raise ValueError(f"kernel sizes must be odd and start with the null size 1, not {tuple(sizes)}")
+        self.unet = UNet(width, blocks)
+        self.size_lstm = DuplexLSTM(width, blocks)
+        self.size_head = nn.Conv2d(width, len(sizes), 1)
+        self.shape_lstm = DuplexLSTM(width, blocks)
+        self.shape_head = nn.Conv2d(width, atoms, 1)
+        self.dictionary = AtomDictionary(sizes[1:], atoms)
+        # Input channels are ordered size, then colour, then atom.
+        self.contract = nn.Conv2d(len(sizes) * 3 * atoms, 3, 1)
+
+    def forward(self, x: Tensor, maps: bool = False, coarse: bool = False) -> Restored:
+        """Restore blurred pictures (B, 3, H, W); H and W must be multiples of 16, at least 32.
+
+        Args:
+            x: blurred pictures y of the paper, B, G, R in [0, 1].
+            maps: also return μ (B, R, H, W), how much each kernel size counts (a softmax over the sizes), and
+                ω (B, N, H, W), how strongly each atom is applied.
+            coarse: also restore the pictures at 1/2 and 1/4, for the multi-scale loss, Eq. (10).
+        """
+        height, width = x.shape[-2:]
+        if height % 16 or width % 16 or min(height, width) < 32:
+            raise ValueError(f"height and width must be multiples of 16 and at least 32, not {height} × {width}")
+        pictures = [x, resize(x, 1 / 2), resize(x, 1 / 4)]
+        features = [self.unet(picture) for picture in pictures]
+        size_features, shape_features = self.size_lstm(features), self.shape_lstm(features)
+
+        scales = (0, 1, 2) if coarse else (0,)  # only training wants Eq. (9) at the coarse scales
+        # Inverse kernels amplify what low precision rounds off a picture, and cost little: no autocast from here on.
+        with full_precision(x.device.type):
+            dtype = self.contract.weight.dtype
+            atoms = self.dictionary()
+            mu = [self.size_head(size_features[s].to(dtype)).softmax(dim=1) for s in scales]
+            omega = [self.shape_head(shape_features[s].to(dtype)) for s in scales]
+            restored = [self.inverse_filter(pictures[s].to(dtype), mu[s], omega[s], atoms) for s in scales]
+        return Restored(restored[0], {"mu": mu[0], "omega": omega[0]} if maps else {}, restored[1:])
+
+    def inverse_filter(self, y: Tensor, mu: Tensor, omega: Tensor, atoms: list[Tensor]) -> Tensor:
+        """Apply at each pixel its own inverse kernel Σ_r μ_r Σ_n ω_n v_n^r: Eq. (7)–(9) with the learned contraction W.
+
+        x_o = y_o + b_o + Σ_r μ_r Σ_c Σ_n W[o, r, c, n] ω_n (v_n^r ⋆ y_c)
+
+        One size at a time, so that 3 N maps are alive and not 3 N R. Colours are laid out as batch: as groups of one
+        convolution, the same sums take fifty times as long on a CPU.
+
+        Args:
+            y: blurred pictures (B, 3, H, W).
+            mu: (B, R, H, W), the null size first; it has no response, so it only takes weight from the others.
+            omega: (B, N, H, W).
+            atoms: v, one (N, 1, k, k) for each size but the null size.
+
+        Returns:
+            (B, 3, H, W).
+        """
+        weight, bias = self.contract.weight, self.contract.bias
+        assert bias is not None
+        colours = y.reshape(-1, 1, *y.shape[-2:])
+        x = y + bias.view(3, 1, 1)
+        sizes = zip(mu.split(1, dim=1)[1:], weight.split(3 * omega.shape[1], dim=1)[1:], atoms, strict=True)
+        for mu_r, W_r, v_r in sizes:
+            response = F.conv2d(colours, v_r, padding=v_r.shape[-1] // 2).unflatten(0, (-1, 3))  # (B, 3, N, H, W)
+            weighted = (response * omega.unsqueeze(1)).flatten(1, 2)  # (B, 3·N, H, W)
+            x = x + mu_r * F.conv2d(weighted, W_r)
+        return x

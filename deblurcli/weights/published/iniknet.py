@@ -33,6 +33,7 @@ def _authors_keys() -> dict[str, str]:
     }
     for theirs, ours in {"lstms_scale_select": "size_lstm", "lstms_basis_select": "shape_lstm"}.items():
         modules[f"{theirs}.norm.norm"] = f"{ours}.norm"
+        # Their lists of scales run from coarse to fine, so their "right to left" is the first pass, fine → coarse.
         for their_pass, our_pass in {"right2left": "coarsen", "left2right": "refine"}.items():
             modules[f"{theirs}.{their_pass}.cell.conv"] = f"{ours}.{our_pass}.gates"
             blocks[f"{theirs}.{their_pass}.cell.layers.layers"] = f"{ours}.{our_pass}.body"

@@ -45,6 +45,7 @@ class NetworkSpec:
         halo: px of context that tiles get. Smaller than ``context`` where distant pixels do not matter measurably.
         channel_order: order of the three colours at its input and output.
         maps: what it predicts beside the picture.
+        untrained: there never will be weights; it runs with random ones. For tests; not shown to users.
     """
 
     name: str
@@ -58,6 +59,7 @@ class NetworkSpec:
     halo: int
     channel_order: Literal["rgb", "bgr"]
     maps: tuple[MapSpec, ...]
+    untrained: bool = False
 
 
 DEFAULT_NETWORK = "iniknet-fast"
@@ -79,7 +81,7 @@ NETWORKS: dict[str, NetworkSpec] = {
             parameters=1_976_847,
             multiple_of=16,
             min_size=32,
-            context=512,
+            context=261,
             halo=96,
             channel_order="bgr",
             maps=(MU_INIKNET, OMEGA_INIKNET),
@@ -101,8 +103,31 @@ NETWORKS: dict[str, NetworkSpec] = {
                 DEFOCUS_SIZE,
             ),
         ),
+        NetworkSpec(
+            name="tiny",
+            title="Tiny",
+            paper="none: a miniature of INIKNet-fast with random weights, so that tests run in seconds",
+            build="deblurcli.networks.tiny:Tiny",
+            parameters=0,
+            multiple_of=8,
+            min_size=32,
+            context=64,
+            halo=32,
+            channel_order="rgb",
+            maps=(
+                MapSpec("mu", "μ", "1", (0.0, 1.0), 3, "How much each kernel size is used here."),
+                MapSpec("omega", "ω", "1", (None, None), 2, "How strongly each inverse-kernel atom is applied here."),
+                DEFOCUS_SIZE,
+            ),
+            untrained=True,
+        ),
     )
 }
+
+
+def trainable_networks() -> tuple[str, ...]:
+    """Names of the networks that users can choose."""
+    return tuple(name for name, spec in NETWORKS.items() if not spec.untrained)
 
 
 def network_spec(name: str) -> NetworkSpec:
@@ -112,7 +137,7 @@ def network_spec(name: str) -> NetworkSpec:
         UsageError: there is no such network.
     """
     if name not in NETWORKS:
-        close = get_close_matches(name, NETWORKS, n=1)
-        hint = f"Did you mean '{close[0]}'?" if close else f"There are: {', '.join(NETWORKS)}."
+        close = get_close_matches(name, trainable_networks(), n=1)
+        hint = f"Did you mean '{close[0]}'?" if close else f"There are: {', '.join(trainable_networks())}."
         raise UsageError(f"no network is called '{name}'", hint)
     return NETWORKS[name]

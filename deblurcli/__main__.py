@@ -1,0 +1,5 @@
+"""``python -m deblurcli`` is ``deblur``."""
+
+from deblurcli.cli import main
+
+main()

@@ -1,0 +1,45 @@
+"""What restoring needs from whatever runs the network."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from deblurcli.arrays import Maps, Picture
+from deblurcli.networks.spec import NetworkSpec
+
+
+class Backend(Protocol):
+    """One network with its weights on one device.
+
+    Attributes:
+        spec: row in the table of networks.
+        name: of the runtime ("torch"). device: as chosen ("cpu", "cuda:0"). precision: "fp32", "bf16" or "fp16".
+    """
+
+    spec: NetworkSpec
+    name: str
+    device: str
+    precision: str
+
+    def run(self, picture: Picture, maps: bool = False) -> tuple[Picture, Maps]:
+        """One tile through the network.
+
+        Args:
+            picture: (H, W, 3) RGB float32 in [0, 1]; H and W as the spec demands.
+            maps: whether the coefficient maps are wanted; they cost memory.
+
+        Returns:
+            The restored tile, same shape, not clipped, and the maps by name, (C, H, W), empty if not wanted.
+
+        Raises:
+            TileTooLargeError: the device is out of memory.
+        """
+        ...
+
+    def memory_budget(self) -> int:
+        """Bytes one tile may take while it runs."""
+        ...
+
+    def bytes_per_pixel(self, maps: bool = False) -> float:
+        """Bytes that running takes for each pixel of a tile."""
+        ...

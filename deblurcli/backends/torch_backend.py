@@ -1,0 +1,101 @@
+"""Runs networks with PyTorch: CPU, CUDA, MPS."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from deblurcli.arrays import Maps, Picture
+from deblurcli.errors import DeviceError, TileTooLargeError
+from deblurcli.networks.blocks import full_precision
+from deblurcli.networks.spec import NetworkSpec
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+# Measured peak of a float32 run without maps, per pixel of the tile (results/memory.json); halves and maps are covered.
+BYTES_PER_PIXEL = {"iniknet": 3400.0, "iniknet-fast": 1000.0}
+CPU_BUDGET = 300 * 2**20
+
+
+def choose_device(device: str) -> torch.device:
+    """ "auto" → the best there is; a device asked for by name → exactly that.
+
+    Raises:
+        DeviceError: it is not there. Never a silent fall-back.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda:0")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind, _, index = device.partition(":")
+    if kind == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(index or 0) >= count:
+            found = f"PyTorch sees {count} CUDA device{'s' * (count != 1)}"
+            raise DeviceError(f"no device '{device}': {found}", "Use --device auto or --device cpu.")
+        return torch.device(f"cuda:{index or 0}")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("no device 'mps': this PyTorch or this machine has no Metal", "Use --device auto or cpu.")
+    return torch.device(kind)
+
+
+class TorchBackend:
+    """A network with its weights on a PyTorch device; see ``backends.backend.Backend``."""
+
+    name = "torch"
+
+    def __init__(self, network: nn.Module, spec: NetworkSpec, device: str = "auto", precision: str = "auto") -> None:
+        """Raises DeviceError if the device is not there."""
+        self.spec = spec
+        self._device = choose_device(device)
+        self.device = str(self._device)
+        self.precision = "fp32" if precision == "auto" else precision
+        # Channels-last is what fast convolutions work in on CPUs and GPUs alike.
+        self._network = network.to(self._device, memory_format=torch.channels_last).eval()
+
+    @torch.no_grad()
+    def run(self, picture: Picture, maps: bool = False) -> tuple[Picture, Maps]:
+        """See ``Backend.run``."""
+        try:
+            batch = torch.from_numpy(np.ascontiguousarray(picture)).to(self._device).permute(2, 0, 1).unsqueeze(0)
+            if self.spec.channel_order == "bgr":
+                batch = batch.flip(1)
+            with self._autocast():
+                restored = self._network(batch, maps=maps)
+            image = restored.picture[0].float()
+            if self.spec.channel_order == "bgr":
+                image = image.flip(0)
+            planes = {name: plane[0].float().cpu().numpy() for name, plane in restored.maps.items()}
+            return image.permute(1, 2, 0).cpu().numpy(), planes
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            height, width = picture.shape[:2]
+            what = f"{self.device} is out of memory on a tile of {width} × {height} px"
+        # Raised outside the handler: there, the traceback would keep the tile's tensors alive.
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        raise TileTooLargeError(what, "Close other programs, or use --device cpu.")
+
+    def _autocast(self):  # noqa: ANN202
+        if self.precision == "fp32":
+            return full_precision(self._device.type)
+        return torch.autocast(self._device.type, DTYPES[self.precision])
+
+    def memory_budget(self) -> int:
+        """On CPUs a fixed sum that keeps the program small; on GPUs most of what is free."""
+        if self._device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(self._device)
+            return int(0.7 * free)
+        return CPU_BUDGET
+
+    def bytes_per_pixel(self, maps: bool = False) -> float:
+        """See ``Backend.bytes_per_pixel``."""
+        planes = sum(spec.channels for spec in self.spec.maps) if maps else 0
+        return BYTES_PER_PIXEL.get(self.spec.name, 4000.0) + 16 * planes
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # The CPU allocator raises a bare RuntimeError.
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)

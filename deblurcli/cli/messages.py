@@ -1,0 +1,37 @@
+"""What the program says to people: always on stderr, and, errors and warnings apart, only to a terminal."""
+
+from __future__ import annotations
+
+import sys
+
+
+def say(text: str, *, verbosity: int = 0) -> None:
+    """A message nobody needs in a log file; ``verbosity`` is -1 after ``-q``, 1 after ``-v``."""
+    if verbosity > 0 or (verbosity == 0 and sys.stderr.isatty()):
+        print(_printable(text), file=sys.stderr)
+
+
+def report(error: str, hint: str = "") -> None:
+    """An error and what to do about it."""
+    _marked("error", "bold red", error)
+    if hint:
+        print(_printable(f"       {hint}"), file=sys.stderr)
+
+
+def warn(text: str) -> None:
+    """Something that had to be changed or left out."""
+    _marked("warning", "yellow", text)
+
+
+def _marked(mark: str, style: str, text: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(Text.assemble((mark, style), ": ", _printable(text)))
+
+
+def _printable(text: str) -> str:
+    """File names may hold bytes that are no text, and control characters; neither must reach a terminal."""
+    shown = text.encode(errors="backslashreplace").decode()
+    return "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in shown)

@@ -1,0 +1,191 @@
+"""The whole data flow, to be read aloud: photo → tiles → network → blend → photo."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deblurcli.arrays import Maps, Picture
+from deblurcli.backends.backend import Backend
+from deblurcli.errors import UsageError
+from deblurcli.networks.spec import DEFAULT_NETWORK, network_spec
+from deblurcli.photo.photo import Photo
+from deblurcli.photo.transfer import to_codes, to_float
+from deblurcli.tiling import Plan, Progress, tiled, with_smaller_tiles
+
+log = logging.getLogger(__name__)
+
+Tile = Literal["auto", "none"] | int
+BACKENDS = ("auto", "torch")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """A restored photo and how it came about.
+
+    Attributes:
+        photo: as the input, with other pixels.
+        maps: coefficient maps by name, (C, H, W); empty unless asked for.
+        tiles: how many there were. tile_shape: height and width of what the network saw at once, px.
+    """
+
+    photo: Photo
+    tiles: int
+    tile_shape: tuple[int, int]
+    maps: Maps = field(default_factory=dict)
+
+
+class Deblurrer:
+    """A network with its weights, on a device, ready for photos of any size.
+
+    Attributes:
+        backend: what runs the network. weights: tag of its weights.
+    """
+
+    def __init__(self, backend: Backend, weights: str) -> None:
+        self.backend = backend
+        self.weights = weights
+
+    def __str__(self) -> str:
+        """For example ``iniknet-fast · synth_v1 · torch · cpu · fp32``."""
+        b = self.backend
+        return " · ".join((b.spec.name, self.weights, b.name, b.device, b.precision))
+
+    @overload
+    def __call__(self, picture: Picture, maps: Literal[False] = False) -> Picture: ...
+
+    @overload
+    def __call__(self, picture: Picture, maps: Literal[True]) -> tuple[Picture, Maps]: ...
+
+    def __call__(self, picture: Picture, maps: bool = False) -> Picture | tuple[Picture, Maps]:
+        """Restores an array.
+
+        Args:
+            picture: (H, W, 3) float32 RGB as displayed, nominally in [0, 1].
+            maps: also return the coefficient maps, name → (C, H, W).
+
+        Returns:
+            The restored picture, same shape, not clipped; with ``maps``, a pair of both.
+        """
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype.kind != "f" or 0 in picture.shape:
+            raise UsageError(
+                f"a picture is (H, W, 3) floats, not {picture.shape} {picture.dtype}", "See deblurcli.arrays."
+            )
+        result = self.restore(Photo(picture.astype(np.float32, copy=False)), maps=maps)
+        restored = to_float(result.photo.pixels)
+        return (restored, result.maps) if maps else restored
+
+    def plan(self, height: int, width: int, tile: Tile = "auto", maps: bool = False) -> Plan:
+        """How a photo of this size is cut into tiles: as memory allows, not at all, or of a given side in px."""
+        spec = self.backend.spec
+        side = None if isinstance(tile, str) else tile
+        plan = Plan(height, width, side, halo=spec.halo, multiple_of=spec.multiple_of, min_size=spec.min_size)
+        if tile == "auto":
+            return plan.fitted(self.backend.memory_budget(), self.backend.bytes_per_pixel(maps))
+        return plan
+
+    def restore(
+        self,
+        photo: Photo,
+        *,
+        amount: float = 1.0,
+        tile: Tile = "auto",
+        maps: bool = False,
+        progress: Progress | None = None,
+    ) -> Restoration:
+        """Restores a photo at its own depth. Runs again with smaller tiles when the device is out of memory.
+
+        Args:
+            amount: 0 leaves every code value as it is, 1 is the network's answer, between them is a blend.
+            tile: "auto", "none", or the side of the tiles, px.
+            maps: also return the coefficient maps.
+            progress: called with tiles done and tiles in all.
+        """
+        if not 0 <= amount <= 1:
+            raise UsageError(f"amount must be between 0 and 1, not {amount:g}")
+        height, width = photo.pixels.shape[:2]
+        # Without maps there is nothing to compute: not even a value beyond [0, 1] changes.
+        if amount == 0 and not maps:
+            return Restoration(photo, tiles=0, tile_shape=(0, 0))
+
+        def attempt(plan: Plan) -> Restoration:
+            log.info("%s, %d tiles of %d × %d px", self, len(plan.tiles), *reversed(plan.tile_shape))
+            pixels = np.empty_like(photo.pixels)
+            planes = {m.name: np.empty((m.channels, height, width), np.float32) for m in self._maps(maps)}
+            network = self._network(amount, photo.gray, list(planes))
+            for region, values in tiled(photo.pixels, network, plan, progress):
+                pixels[region.slices] = to_codes(values[..., :3], pixels.dtype)
+                first = 3
+                for plane in planes.values():
+                    last = first + len(plane)
+                    plane[:, *region.slices] = np.moveaxis(values[..., first:last], -1, 0)
+                    first = last
+            return Restoration(replace(photo, pixels=pixels), len(plan.tiles), plan.tile_shape, planes)
+
+        return with_smaller_tiles(attempt, self.plan(height, width, tile, maps))
+
+    def _maps(self, wanted: bool) -> tuple[Any, ...]:
+        return self.backend.spec.maps if wanted else ()
+
+    def _network(self, amount: float, gray: bool, names: list[str]) -> Callable[[NDArray[Any]], NDArray[Any]]:
+        """From a tile's codes (h, w, 3) to restored floats and, behind them, the maps: (h, w, 3 + channels)."""
+
+        def network(codes: NDArray[Any]) -> NDArray[np.float32]:
+            picture = to_float(codes)
+            # The network was taught values in [0, 1]. What floats hold beyond that is kept, and changed as its
+            # clipped neighbour is.
+            seen = np.clip(np.nan_to_num(picture), 0, 1)
+            restored, maps = self.backend.run(seen, bool(names))
+            change = restored - seen
+            if gray:
+                change = change.mean(axis=2, keepdims=True)
+            picture = picture + np.float32(amount) * change
+            planes = [np.moveaxis(maps[name], 0, -1) for name in names]
+            return np.concatenate([picture, *planes], axis=2) if planes else picture
+
+        return network
+
+
+def load(
+    network: str | None = None,
+    weights: str | None = None,
+    backend: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+) -> Deblurrer:
+    """A network ready to restore photos.
+
+    Args:
+        network: name in the table of networks; None for the default, or for what the ``weights`` file was made for.
+        weights: a released tag or a ``.safetensors`` file; None for the network's default.
+        backend: "auto" or "torch".
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps". Named ones are used or refused, never replaced.
+        precision: "auto" (fp32), "fp32", "bf16" or "fp16".
+
+    Raises:
+        UsageError: no such network or option. WeightsError: no fitting weights. DeviceError: no such device.
+    """
+    from deblurcli.backends.torch_backend import TorchBackend
+    from deblurcli.weights.load import load_network
+
+    for value, known in ((backend, BACKENDS), (precision, PRECISIONS)):
+        if value not in known:
+            raise UsageError(f"'{value}' is not one of {', '.join(known)}")
+    spec = network_spec(network or _network_of(weights) or DEFAULT_NETWORK)
+    module, tag = load_network(spec, weights)
+    return Deblurrer(TorchBackend(module, spec, device, precision), tag)
+
+
+def _network_of(weights: str | None) -> str | None:
+    """The network a weights file was made for, if ``weights`` is a file and not a tag."""
+    from pathlib import Path
+
+    from deblurcli.weights.checkpoint import read_header
+
+    return read_header(Path(weights)).network if weights and weights.endswith(".safetensors") else None

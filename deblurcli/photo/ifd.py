@@ -1,0 +1,126 @@
+"""Image file directories (IFDs): the lists of tagged fields that TIFF files and EXIF blocks are made of.
+
+An EXIF block is a small TIFF file: a header that names the byte order, then a first IFD whose pointer fields lead
+to the EXIF and GPS IFDs. All offsets count from the start of the block, or of the TIFF file.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from mmap import mmap
+from typing import Literal, NamedTuple, TypeAlias
+
+Buffer: TypeAlias = bytes | bytearray | mmap
+
+EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
+SUB_IFDS: dict[int, dict] = {EXIF_IFD: {INTEROP_IFD: {}}, GPS_IFD: {}}
+
+ASCII, SHORT, LONG, RATIONAL = 2, 3, 4, 5
+TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}
+
+
+class Field(NamedTuple):
+    """The value of one tag: its TIFF type, how many items it has, and their bytes in the byte order of the block."""
+
+    type: int
+    number: int
+    data: bytes
+
+
+Tree: TypeAlias = "dict[int, Field | Tree]"
+
+
+class Header(NamedTuple):
+    """Byte order (``<`` or ``>``), offset of the first IFD, and whether the file is a BigTIFF."""
+
+    order: Literal["<", ">"]
+    offset: int
+    big: bool = False
+
+    def unpack(self, kinds: str, block: Buffer, offset: int) -> tuple[int, ...]:
+        """``struct.unpack_from`` in this byte order."""
+        return struct.unpack_from(self.order + kinds, block, offset)
+
+
+class Entry(NamedTuple):
+    """Where an IFD entry starts, its type and count, and where its value field (or the pointer to it) lies."""
+
+    position: int
+    type: int
+    number: int
+    value: int
+
+
+def read_header(block: Buffer) -> Header:
+    """The header of a TIFF structure. Raises ValueError or struct.error where there is none."""
+    if block[:2] not in (b"II", b"MM"):
+        raise ValueError("no TIFF header")
+    order = "<" if block[:2] == b"II" else ">"
+    (magic,) = struct.unpack_from(order + "H", block, 2)
+    if magic == 42:
+        return Header(order, *struct.unpack_from(order + "I", block, 4))
+    if magic == 43:
+        return Header(order, *struct.unpack_from(order + "Q", block, 8), big=True)
+    raise ValueError("no TIFF header")
+
+
+def entries(block: Buffer, header: Header, offset: int) -> Iterator[tuple[int, Entry]]:
+    """Tag and place of every entry of the IFD at ``offset``. Raises struct.error where the block is cut short."""
+    (number,) = header.unpack("Q" if header.big else "H", block, offset)
+    start, length = (offset + 8, 20) if header.big else (offset + 2, 12)
+    for position in range(start, start + number * length, length):
+        tag, kind, count = header.unpack("HHQ" if header.big else "HHI", block, position)
+        yield tag, Entry(position, kind, count, position + (12 if header.big else 8))
+
+
+def read_field(block: Buffer, header: Header, entry: Entry) -> Field | None:
+    """The value of an entry, or None where its type is unknown or its value lies outside the block."""
+    size = TYPE_SIZES.get(entry.type, 0) * entry.number
+    start = entry.value
+    if size > (8 if header.big else 4):
+        (start,) = header.unpack("Q" if header.big else "I", block, start)
+    if not size or start + size > len(block):
+        return None
+    return Field(entry.type, entry.number, bytes(block[start : start + size]))
+
+
+def read_tree(block: Buffer, header: Header) -> Tree:
+    """The first IFD with its EXIF, GPS and interoperability IFDs; damaged fields are left out."""
+    return _read_ifd(block, header, header.offset, SUB_IFDS)
+
+
+def _read_ifd(block: Buffer, header: Header, offset: int, sub_ifds: dict[int, dict]) -> Tree:
+    tree: Tree = {}
+    for tag, entry in entries(block, header, offset):
+        if tag in sub_ifds:
+            (start,) = header.unpack("Q" if header.big and entry.type in (16, 18) else "I", block, entry.value)
+            try:
+                tree[tag] = _read_ifd(block, header, start, sub_ifds[tag])
+            except struct.error:
+                continue
+        elif field := read_field(block, header, entry):
+            tree[tag] = field
+    return tree
+
+
+def write_ifd(tree: Tree, order: str, base: int) -> bytes:
+    """An IFD to be placed at offset ``base`` (even), followed by its values and sub-IFDs. No next IFD."""
+    values_at = base + 2 + 12 * len(tree) + 4
+    head, values = bytearray(struct.pack(order + "H", len(tree))), bytearray()
+    for tag, field in sorted(tree.items(), key=lambda item: item[0]):
+        if isinstance(field, dict):
+            head += struct.pack(order + "HHII", tag, LONG, 1, values_at + len(values))
+            values += write_ifd(field, order, values_at + len(values))
+        elif len(field.data) <= 4:
+            head += struct.pack(order + "HHI", tag, field.type, field.number) + field.data.ljust(4, b"\0")
+        else:
+            head += struct.pack(order + "HHII", tag, field.type, field.number, values_at + len(values))
+            values += field.data + b"\0" * (len(field.data) % 2)
+    return bytes(head + b"\0\0\0\0" + values)
+
+
+def write_block(tree: Tree, order: str) -> bytes:
+    """A whole EXIF block."""
+    mark = b"II" if order == "<" else b"MM"
+    return mark + struct.pack(order + "HI", 42, 8) + write_ifd(tree, order, 8)

@@ -1,0 +1,207 @@
+"""What travels beside the pixels: EXIF blocks and XMP packets, read and changed without disturbing the rest.
+
+An EXIF block is changed in place, and what does not fit is appended: maker notes hold offsets that count from the
+start of the block, so nothing in it may move.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from collections.abc import Collection
+from mmap import ACCESS_READ, mmap
+from typing import BinaryIO
+
+from deblurcli.photo import ifd
+from deblurcli.photo.ifd import Buffer, Entry, Field, Header
+
+SOFTWARE, ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0131, 0x0112, 0x011A, 0x011B, 0x0128
+CENTIMETRES, INCHES = 3, 2
+THUMBNAIL_OFFSET, THUMBNAIL_LENGTH = 0x0201, 0x0202
+MAKER_NOTE = 0x927C
+
+# Pairs of fields that change places when a picture is turned by 90°: its size in the first and in the EXIF IFD,
+# its resolution, and that of the focal plane.
+_SWAPPED = ((0x0100, 0x0101), (X_RESOLUTION, Y_RESOLUTION))
+_SWAPPED_EXIF = ((0xA002, 0xA003), (0xA20E, 0xA20F))
+
+# The fields of a TIFF file's first IFD that describe the photo; the others say how its pixels are stored.
+# Document, description, make, model, page, software, date, artist, host, copyright, rating, print matching, XP… texts.
+DESCRIPTIVE = frozenset(
+    {0x000B, 0x010D, 0x010E, 0x010F, 0x0110, 0x011D, SOFTWARE, 0x0132, 0x013B, 0x013C, 0x8298, 0x4746, 0x4749, 0xC4A5}
+    | {*range(0x9C9B, 0x9CA0), ifd.EXIF_IFD, ifd.GPS_IFD}
+)
+
+DAMAGED = (ValueError, struct.error)
+"""What the functions below raise for a damaged EXIF block."""
+
+
+def orientation(exif: bytes) -> int:
+    """The orientation tag, 1…8; 1 where it is missing or nonsense."""
+    header, found = _first_ifd(exif)
+    if ORIENTATION not in found:
+        return 1
+    (value,) = header.unpack("H", exif, found[ORIENTATION].value)
+    return value if 1 <= value <= 8 else 1
+
+
+def make_upright(exif: bytes) -> bytes:
+    """The block for a picture whose pixels have been turned upright: orientation 1, no (outdated) thumbnail.
+
+    Everything else stays where it is; a picture turned by 90° has its widths and heights swapped.
+    """
+    header, found = _first_ifd(exif)
+    turned = orientation(exif) >= 5
+    block = bytearray(exif)
+    if ORIENTATION in found:
+        entry = found[ORIENTATION]
+        struct.pack_into(header.order + "HIHH", block, entry.position + 2, ifd.SHORT, 1, 1, 0)
+    if turned:
+        _swap(block, found, _SWAPPED)
+        if ifd.EXIF_IFD in found:
+            (offset,) = header.unpack("I", exif, found[ifd.EXIF_IFD].value)
+            _swap(block, dict(ifd.entries(exif, header, offset)), _SWAPPED_EXIF)
+    return _without_thumbnail(block, header, len(found))
+
+
+def _swap(block: bytearray, found: dict[int, Entry], pairs: tuple[tuple[int, int], ...]) -> None:
+    for first, second in pairs:
+        if first in found and second in found:
+            a, b = (slice(found[tag].position + 2, found[tag].position + 12) for tag in (first, second))
+            block[a], block[b] = block[b], block[a]
+
+
+def _without_thumbnail(block: bytearray, header: Header, number: int) -> bytes:
+    link = header.offset + 2 + 12 * number
+    (offset,) = header.unpack("I", block, link)
+    if not offset:
+        return bytes(block)
+    struct.pack_into("4x", block, link)
+    try:
+        thumbnail = dict(ifd.entries(block, header, offset))
+        (start,) = header.unpack("I", block, thumbnail[THUMBNAIL_OFFSET].value)
+        (length,) = header.unpack("I", block, thumbnail[THUMBNAIL_LENGTH].value)
+    except (struct.error, KeyError):
+        return bytes(block)
+    # Nothing comes after it: its bytes can go. Elsewhere they have to stay, for nothing may move.
+    return bytes(block[:start] if offset < start < start + length == len(block) else block)
+
+
+def with_software(exif: bytes | None, description: str) -> bytes:
+    """The block with ``description`` in its Software field, before what the camera or an editor wrote there."""
+    text = description.encode("utf-8").replace(b"\0", b" ")
+    if exif is not None:
+        header, found = _first_ifd(exif)
+        former = ifd.read_field(exif, header, found[SOFTWARE]) if SOFTWARE in found else None
+        if former and (before := former.data.split(b"\0")[0].strip()):
+            text += b"; " + before
+    return _with_fields(exif, {SOFTWARE: Field(ifd.ASCII, len(text) + 1, text + b"\0")})
+
+
+def software(exif: bytes) -> str:
+    """The Software field, or an empty text."""
+    header, found = _first_ifd(exif)
+    field = ifd.read_field(exif, header, found[SOFTWARE]) if SOFTWARE in found else None
+    return field.data.split(b"\0")[0].decode("utf-8", "replace") if field else ""
+
+
+def with_resolution(exif: bytes | None, dpi: tuple[float, float]) -> bytes:
+    """The block with a resolution in pixels per inch, for formats that have no other place for it."""
+    order = ifd.read_header(exif).order if exif else "<"
+    x, y = (Field(ifd.RATIONAL, 1, struct.pack(order + "II", min(round(v * 1000), 2**32 - 1), 1000)) for v in dpi)
+    unit = Field(ifd.SHORT, 1, struct.pack(order + "H", INCHES))
+    return _with_fields(exif, {X_RESOLUTION: x, Y_RESOLUTION: y, RESOLUTION_UNIT: unit})
+
+
+def resolution(exif: bytes) -> tuple[float, float] | None:
+    """The resolution that the block states, in pixels per inch."""
+    header, found = _first_ifd(exif)
+    values = []
+    for tag in (X_RESOLUTION, Y_RESOLUTION):
+        field = ifd.read_field(exif, header, found[tag]) if tag in found else None
+        if field is None or field.type != ifd.RATIONAL or field.number != 1:
+            return None
+        above, below = struct.unpack(header.order + "II", field.data)
+        values.append(above / below if below else 0.0)
+    unit = header.unpack("H", exif, found[RESOLUTION_UNIT].value)[0] if RESOLUTION_UNIT in found else INCHES
+    return sensible_dpi(*values, unit=unit)
+
+
+def sensible_dpi(x: float, y: float, *, unit: int = INCHES) -> tuple[float, float] | None:
+    """Pixels per ``unit`` (EXIF: 2 inch, 3 centimetre) → pixels per inch, or None where that means nothing."""
+    if unit not in (INCHES, CENTIMETRES) or not all(math.isfinite(v) and 0 < v < 1e6 for v in (x, y)):
+        return None
+    scale = 2.54 if unit == CENTIMETRES else 1.0
+    return float(x) * scale, float(y) * scale
+
+
+def upright_xmp(xmp: bytes) -> bytes:
+    """The packet with ``tiff:Orientation`` set to 1, whether it is an attribute or an element; same length."""
+    return re.sub(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]", rb"\g<1>1", xmp)
+
+
+def exif_of_tiff(data: Buffer, skip: Collection[int] = ()) -> bytes | None:
+    """What a TIFF file says about the photo, as an EXIF block in the file's byte order, or None if it says nothing.
+
+    The block has the fields of the first IFD that describe the photo, its orientation, and the EXIF and GPS IFDs,
+    every value byte for byte. Fields to ``skip`` are left out.
+    """
+    header = ifd.read_header(data)
+    wanted = (DESCRIPTIVE | {ORIENTATION}) - set(skip)
+    tree = {tag: field for tag, field in ifd.read_tree(data, header).items() if tag in wanted}
+    block = ifd.write_block(tree, header.order)
+    return block if tree.keys() - {ORIENTATION} or orientation(block) != 1 else None
+
+
+def add_exif_to_tiff(file: BinaryIO, exif: bytes) -> None:
+    """Give a finished (not Big-) TIFF file of the same byte order the fields of an EXIF block.
+
+    The first IFD is written again at the end of the file, where the new fields fit in.
+    """
+    file.flush()
+    with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        header = ifd.read_header(data)
+        tree = ifd.read_tree(data, header)
+        end = len(data)
+    source = ifd.read_header(exif)
+    if header.big or source.order != header.order:
+        raise ValueError("the EXIF block does not fit the TIFF file")
+    base = end + end % 2
+    described = {tag: field for tag, field in ifd.read_tree(exif, source).items() if tag in DESCRIPTIVE}
+    addition = ifd.write_ifd(described | tree, header.order, base)
+    if base + len(addition) >= 2**32:
+        raise ValueError("the TIFF file is too large for an EXIF block")
+    file.seek(end)
+    file.write(b"\0" * (base - end) + addition)
+    file.seek(4)
+    file.write(struct.pack(header.order + "I", base))
+
+
+def _first_ifd(exif: bytes) -> tuple[Header, dict[int, Entry]]:
+    header = ifd.read_header(exif)
+    if header.big:
+        raise ValueError("an EXIF block is never a BigTIFF")
+    return header, dict(ifd.entries(exif, header, header.offset))
+
+
+def _with_fields(exif: bytes | None, fields: dict[int, Field]) -> bytes:
+    if exif is None:
+        return ifd.write_block(dict(fields), "<")
+    header, found = _first_ifd(exif)
+    block = bytearray(exif)
+    block += b"\0" * (len(block) % 2)
+    slots = {tag: exif[entry.position : entry.position + 12] for tag, entry in found.items()}
+    for tag, field in fields.items():
+        value = field.data.ljust(4, b"\0")
+        if len(value) > 4:
+            value = struct.pack(header.order + "I", len(block))
+            block += field.data + b"\0" * (len(field.data) % 2)
+        slots[tag] = struct.pack(header.order + "HHI", tag, field.type, field.number) + value
+    if slots.keys() == found.keys():
+        for tag, entry in found.items():
+            block[entry.position : entry.position + 12] = slots[tag]
+    else:  # the first IFD grew: it moves to the end, and its old place lies idle
+        struct.pack_into(header.order + "I", block, 4, len(block))
+        block += struct.pack(header.order + "H", len(slots)) + b"".join(slots[tag] for tag in sorted(slots)) + bytes(4)
+    return bytes(block)

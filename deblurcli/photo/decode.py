@@ -1,0 +1,146 @@
+"""Photo files → Photo: upright pixels in the file's own depth and colour space, and everything beside them."""
+
+from __future__ import annotations
+
+import os
+import stat
+import warnings
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import BmpImagePlugin, ImageFile, JpegImagePlugin
+
+from deblurcli.errors import DeblurError, PhotoError
+from deblurcli.photo import colour, metadata
+from deblurcli.photo.decoded import Decoded, Samples
+from deblurcli.photo.photo import Photo
+from deblurcli.photo.png import read_png
+from deblurcli.photo.sniff import (
+    CONVERT,
+    COPY_AGAIN,
+    HEAD,
+    MAX_PIXELS,
+    READABLE_SUFFIXES,
+    check_size,
+    identify,
+    looks_like_photo,
+)
+from deblurcli.photo.tiff import read_tiff
+from deblurcli.photo.webp import read_webp
+
+__all__ = ["MAX_PIXELS", "READABLE_SUFFIXES", "looks_like_photo", "read_photo"]
+
+IPTC_RESOURCE = 0x0404
+
+# Pillow warns of odd EXIF data that it need not understand here: they are carried as bytes.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+def read_photo(path: str | PathLike[str], *, max_pixels: int | None = MAX_PIXELS) -> Photo:
+    """Read a JPEG, PNG, TIFF, WebP or BMP file.
+
+    The content decides on the format, not the suffix. Values stay as the file stores them, in the file's colour
+    space (only CMYK becomes sRGB); ``Photo.warnings`` says what had to be changed or dropped.
+
+    Args:
+        path: the file.
+        max_pixels: refuse larger pictures before decoding them; None for no limit.
+
+    Raises:
+        PhotoError: the file cannot be read, is no photo, is damaged, cut short or of a kind that is not supported.
+    """
+    path = Path(path)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise PhotoError(path, "is a folder" if path.is_dir() else "is not a regular file")
+        with path.open("rb") as file:
+            kind = identify(path, file.read(HEAD))
+            file.seek(0)
+            return _READERS[kind](path, file, max_pixels).to_photo()
+    except DeblurError:
+        raise
+    except FileNotFoundError as error:
+        raise PhotoError(path, "there is no such file") from error
+    except PermissionError as error:
+        raise PhotoError(
+            path, "must not be read by you", "Check the permissions of the file and its folder."
+        ) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise PhotoError(path, f"cannot be read: {os.strerror(error.errno)}") from error
+        raise _damaged(path, error) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise all sorts of things on damaged files
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> PhotoError:
+    detail = " ".join(str(error).split()) or type(error).__name__
+    cut = "truncated" in detail.lower()
+    return PhotoError(path, "is cut short" if cut else f"is damaged ({detail})", COPY_AGAIN)
+
+
+def _read_jpeg(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
+    # The plugin's class is used rather than Image.open, whose own size limit is global and cannot be overruled.
+    image = JpegImagePlugin.JpegImageFile(file)
+    decoded = _read_pillow(path, image, "jpeg", max_pixels)
+    if image.mode == "CMYK":
+        if "adobe" not in image.info:  # Pillow takes for granted that inks are inverted, as Adobe does
+            np.subtract(255, decoded.samples, out=decoded.samples)
+        decoded.samples, note = colour.cmyk_to_rgb(decoded.samples, decoded.icc)
+        decoded.icc = colour.srgb_profile()
+        decoded.warnings.append(note)
+    segments = [(name, bytes(data[:40])) for name, data in image.applist]
+    if any(name == "APP2" and data.startswith(b"MPF\0") for name, data in segments):
+        decoded.warnings.append("The file holds further pictures (views, a preview or a gain map); they were dropped.")
+    if any(data.startswith(b"http://ns.adobe.com/xmp/extension/") for _, data in segments):
+        decoded.warnings.append("The extended part of the XMP data was dropped.")
+    if IPTC_RESOURCE in image.info.get("photoshop", {}):
+        decoded.warnings.append("The IPTC captions were dropped.")
+    return decoded
+
+
+def _read_bmp(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
+    return _read_pillow(path, BmpImagePlugin.BmpImageFile(file), "bmp", max_pixels)
+
+
+def _read_pillow(path: Path, image: ImageFile.ImageFile, name: str, max_pixels: int | None) -> Decoded:
+    """Decode a file that Pillow has opened; CMYK stays CMYK."""
+    check_size(path, *image.size, len(image.getbands()), max_pixels)
+    info = image.info
+    exif = (info.get("exif") or b"").removeprefix(b"Exif\0\0")
+    decoded = Decoded(name, _samples(path, image), icc=info.get("icc_profile"), exif=exif, xmp=info.get("xmp"))
+    if "dpi" in info and info.get("jfif_unit") != 0:
+        decoded.dpi = metadata.sensible_dpi(*map(float, info["dpi"]))
+    return decoded
+
+
+def _samples(path: Path, image: ImageFile.ImageFile) -> Samples:
+    """The samples of a Pillow image as uint8 (H, W, C), copied a band at a time: at once would hold them thrice."""
+    image.load()
+    source = image
+    if image.mode == "1":
+        source = image.convert("L")
+    elif image.mode == "P":
+        source = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    elif image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
+        raise PhotoError(path, f"has pixels of a kind that is not supported ({image.mode})", CONVERT)
+    width, height = source.size
+    samples = np.empty((height, width, len(source.getbands())), np.uint8)
+    for rows in colour.bands(height):
+        band = np.asarray(source.crop((0, rows.start, width, rows.stop)))
+        samples[rows] = band.reshape(samples[rows].shape)
+    return samples
+
+
+_READERS: dict[str, Callable[[Path, BinaryIO, int | None], Decoded]] = {
+    "jpeg": _read_jpeg,
+    "png": read_png,
+    "tiff": read_tiff,
+    "webp": read_webp,
+    "bmp": _read_bmp,
+}

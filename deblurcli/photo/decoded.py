@@ -1,0 +1,71 @@
+"""From what a format's reader delivers to a Photo: pixels turned upright, channels sorted out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deblurcli.photo import metadata
+from deblurcli.photo.photo import Photo
+
+Samples = NDArray[Any]
+"""(H, W) or (H, W, C) with C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGB + alpha; uint8, uint16 or float32."""
+
+
+@dataclass
+class Decoded:
+    """Samples as they lie in the file, and the metadata beside them (see Photo; ``exif`` still has its orientation)."""
+
+    format: str
+    samples: Samples
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def to_photo(self) -> Photo:
+        """The finished Photo. Alpha and colours become separate, contiguous arrays."""
+        exif, xmp, dpi, turn = self.exif or None, self.xmp or None, self.dpi, 1
+        if exif:
+            try:
+                turn, exif = metadata.orientation(exif), metadata.make_upright(exif)
+            except metadata.DAMAGED:
+                exif = None
+                self.warnings.append("The EXIF data are damaged and were dropped.")
+        if turn != 1 and xmp:
+            xmp = metadata.upright_xmp(xmp)
+        if turn >= 5 and dpi:
+            dpi = dpi[1], dpi[0]
+
+        samples = self.samples if self.samples.ndim == 3 else self.samples[..., np.newaxis]
+        samples = upright(samples, turn)
+        channels = samples.shape[2]
+        gray = channels <= 2
+        alpha = np.ascontiguousarray(samples[..., -1]) if channels in (2, 4) else None
+        pixels = np.repeat(samples[..., :1], 3, axis=2) if gray else np.ascontiguousarray(samples[..., :3])
+        return Photo(
+            pixels=pixels,
+            alpha=alpha,
+            gray=gray,
+            format=self.format,
+            icc=self.icc or None,
+            exif=exif,
+            xmp=xmp,
+            dpi=dpi,
+            warnings=tuple(self.warnings),
+        )
+
+
+def upright(samples: Samples, orientation: int) -> Samples:
+    """A view of (H, W, …) samples turned and mirrored so that EXIF ``orientation`` 1…8 becomes 1."""
+    if orientation >= 5:  # 5 and 7 are mirrored along a diagonal, 6 and 8 are turned by 90°
+        samples = samples.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        samples = samples[::-1]
+    if orientation in (2, 3, 6, 7):
+        samples = samples[:, ::-1]
+    return samples

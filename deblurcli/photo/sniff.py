@@ -1,0 +1,121 @@
+"""What a file is, from its first bytes, and clear words for everything that is not a photo this program reads."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from deblurcli.errors import PhotoError
+
+HEAD = 512
+"""How many bytes from the start of a file ``identify`` wants to see."""
+
+MAX_PIXELS = 200_000_000
+MAX_CHANNELS = 8
+
+READABLE_SUFFIXES = frozenset(
+    [".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib"]
+)
+_RAW_NAMES = "3fr arw cr2 cr3 crw dcr dng erf iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f"
+RAW_SUFFIXES = frozenset(f".{name}" for name in _RAW_NAMES.split())
+
+CONVERT = "Convert it to TIFF, PNG or JPEG first."
+DEVELOP = "Develop it to a 16-bit TIFF first, with a raw converter such as darktable or RawTherapee."
+COPY_AGAIN = "Copy or download it again from where it came."
+
+_READABLE = {b"\xff\xd8\xff": "jpeg", b"\x89PNG\r\n\x1a\n": "png"}
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BITMAP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
+_RAW = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
+_OTHER = {
+    b"GIF8": "a GIF picture",
+    b"8BPS": "a Photoshop document",
+    b"\xff\x0a": "a JPEG XL picture",
+    b"\0\0\0\x0cJXL ": "a JPEG XL picture",
+    b"\0\0\0\x0cjP  ": "a JPEG 2000 picture",
+    b"\xff\x4f\xff\x51": "a JPEG 2000 picture",
+    b"v/1\x01": "an OpenEXR picture",
+    b"#?RADIANCE": "a Radiance HDR picture",
+    b"%PDF": "a PDF document",
+    b"%!PS": "a PostScript document",
+    b"PK\x03\x04": "a ZIP archive",
+    b"\x1f\x8b": "a gzip archive",
+}
+
+
+def looks_like_photo(path: str | PathLike[str]) -> bool:
+    """Whether a folder scan should pick this file up, by its name alone. Hidden files are left out."""
+    path = Path(path)
+    return path.suffix.lower() in READABLE_SUFFIXES and not path.name.startswith(".")
+
+
+def identify(path: Path, head: bytes) -> str:
+    """The format of a file that starts with ``head``: "jpeg", "png", "tiff", "webp" or "bmp".
+
+    Camera raw files are told by suffix as well, for many of them are TIFF or even JPEG files by their first bytes
+    and would be read as their small preview. Raises PhotoError for everything else, saying what it is.
+    """
+    if not head:
+        raise PhotoError(path, "is empty (0 bytes)", COPY_AGAIN)
+    suffix = path.suffix.lower()
+    if suffix in RAW_SUFFIXES or head.startswith(_RAW) or (head[8:10] == b"CR" and head.startswith(_TIFF)):
+        raise PhotoError(path, "is a camera raw file, which is not supported yet", DEVELOP)
+    for start, name in _READABLE.items():
+        if head.startswith(start):
+            return name
+    if head.startswith(_TIFF):
+        return "tiff"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "webp"
+    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BITMAP_HEADERS:
+        return "bmp"
+    what = _describe(head)
+    if what == "a camera raw file":
+        raise PhotoError(path, f"is {what}, which is not supported yet", DEVELOP)
+    if what:
+        raise PhotoError(path, f"is {what}, which is not supported yet", CONVERT)
+    raise PhotoError(path, f"is not a photo: {_content(head)}", "Readable are JPEG, PNG, TIFF, WebP and BMP.")
+
+
+def check_size(path: Path, width: int, height: int, channels: int, max_pixels: int | None) -> None:
+    """Refuse, before anything is decoded, sizes that no photo has. Raises PhotoError."""
+    if width < 1 or height < 1:
+        raise PhotoError(path, f"is damaged: it claims to be {width} × {height} pixels large", COPY_AGAIN)
+    if max_pixels is not None and width * height > max_pixels:
+        raise PhotoError(
+            path,
+            f"has {width} × {height} pixels, more than the limit of {max_pixels}",
+            "If the file is what you think it is, raise the limit with --max-pixels.",
+        )
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise PhotoError(path, f"has {channels} channels", CONVERT)
+
+
+def refuse_animation(path: Path, frames: int) -> PhotoError:
+    """The error for a file that moves."""
+    return PhotoError(path, f"is an animation of {frames} frames, not a photo", "Extract the frame you want first.")
+
+
+def _describe(head: bytes) -> str:
+    """A picture or document format that is known but not read, or an empty text."""
+    if head[4:8] == b"ftyp":
+        brand = head[8:12]
+        if brand == b"crx ":
+            return "a camera raw file"
+        if brand in (b"avif", b"avis"):
+            return "an AVIF picture"
+        if brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"):
+            return "a HEIC picture"
+        return "a video"
+    return next((what for start, what in _OTHER.items() if head.startswith(start)), "")
+
+
+def _content(head: bytes) -> str:
+    if not any(head):
+        return "its content is nothing but zero bytes"
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "its content is a web page"
+    text = head.decode("utf-8", "ignore")
+    if len(text.encode()) >= len(head) - 3 and all(letter.isprintable() or letter.isspace() for letter in text):
+        return "its content is text"
+    return "its content is no known picture format"

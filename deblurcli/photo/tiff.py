@@ -1,0 +1,172 @@
+"""TIFF: 8, 16 and 32 bit, strips and tiles, by tifffile."""
+
+from __future__ import annotations
+
+import logging
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import tifffile
+from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffPage
+
+from deblurcli.errors import PhotoError
+from deblurcli.photo import colour, ifd, metadata
+from deblurcli.photo.decoded import Decoded, Samples
+from deblurcli.photo.photo import Photo
+from deblurcli.photo.sniff import CONVERT, COPY_AGAIN, DEVELOP, check_size
+
+XMP, DNG_VERSION, SUB_IFDS, IPTC, IMAGE_DESCRIPTION = 700, 50706, 330, 33723, 270
+BUFFER = 2**24
+"""Bytes of compressed strips or tiles that are read ahead."""
+JPEG_CODECS = (6, 7, 34892)
+_COLOURS = {PHOTOMETRIC.MINISBLACK: 1, PHOTOMETRIC.MINISWHITE: 1, PHOTOMETRIC.PALETTE: 1, PHOTOMETRIC.RGB: 3}
+_COLOURS |= {PHOTOMETRIC.SEPARATED: 4, PHOTOMETRIC.YCBCR: 3}
+
+# What tifffile has to say about odd tags would reach the user's terminal; what matters becomes an error here.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+def read_tiff(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
+    """Decode the first page of a TIFF file. Raises PhotoError for what is refused, anything else for what is damaged.
+
+    Floats of any width become float32, and so does uint32, where 1.0 is white; integers of odd widths are stretched
+    to 8 or 16 bits.
+    """
+    with tifffile.TiffFile(file) as tiff:
+        page = tiff.pages.first
+        assert isinstance(page, TiffPage)
+        _refuse(path, page, max_pixels)
+        decoded = Decoded("tiff", np.empty(0), icc=page.iccprofile)
+        _read_metadata(file, tiff, page, decoded)
+        samples = page.asarray(buffersize=BUFFER)
+    if page.planarconfig == 2 and page.samplesperpixel > 1:
+        samples = np.ascontiguousarray(np.moveaxis(samples, 0, -1))
+    samples = _native_depth(path, page, samples).reshape(page.imagelength, page.imagewidth, -1)
+    decoded.samples = _to_rgb(page, samples, decoded)
+    return decoded
+
+
+def write_tiff(file: BinaryIO, samples: Samples, photo: Photo) -> list[str]:
+    """Encode (H, W) or (H, W, C) samples, losslessly compressed, with the metadata of ``photo``. Returns warnings."""
+    channels = samples.shape[2] if samples.ndim == 3 else 1
+    order = ifd.read_header(photo.exif).order if photo.exif else "<"
+    with tifffile.TiffWriter(file, byteorder=order) as tiff:
+        tiff.write(
+            samples,
+            photometric="rgb" if channels >= 3 else "minisblack",
+            planarconfig="contig" if channels > 1 else None,
+            extrasamples=["unassalpha"] if channels in (2, 4) else None,
+            compression="adobe_deflate",
+            predictor=True,
+            iccprofile=photo.icc,
+            resolution=photo.dpi,
+            resolutionunit="inch" if photo.dpi else None,
+            extratags=[(XMP, 1, len(photo.xmp), photo.xmp, True)] if photo.xmp else None,
+            software=False,
+            metadata=None,
+        )
+    if photo.exif:
+        try:
+            metadata.add_exif_to_tiff(file, photo.exif)
+        except metadata.DAMAGED as error:
+            return [f"The EXIF data were dropped: {error}."]
+    return []
+
+
+def _refuse(path: Path, page: TiffPage, max_pixels: int | None) -> None:
+    raw = page.photometric in (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW) or DNG_VERSION in page.tags
+    if raw or (page.is_reduced and SUB_IFDS in page.tags):
+        raise PhotoError(path, "is a camera raw file, which is not supported yet", DEVELOP)
+    check_size(path, page.imagewidth, page.imagelength, page.samplesperpixel, max_pixels)
+    name = getattr(page.photometric, "name", str(page.photometric))
+    colours = _COLOURS.get(page.photometric)  # type: ignore[call-overload]
+    if colours is None or colours > page.samplesperpixel or page.imagedepth != 1:
+        raise PhotoError(path, f"is a TIFF file of a kind that is not supported ({name})", CONVERT)
+    if page.photometric == PHOTOMETRIC.YCBCR and page.compression not in JPEG_CODECS:
+        raise PhotoError(path, "is a TIFF file of a kind that is not supported (YCbCr without JPEG)", CONVERT)
+    if page.dtype is None or page.dtype.kind not in "ubf" or page.dtype == np.uint64:
+        kind = page.dtype or f"{page.bitspersample} bits"
+        raise PhotoError(path, f"holds numbers of a kind that is not supported ({kind})", CONVERT)
+    size = page.parent.filehandle.size
+    if any(start + length > size for start, length in zip(page.dataoffsets, page.databytecounts, strict=False)):
+        raise PhotoError(path, "is cut short", COPY_AGAIN)
+
+
+def _read_metadata(file: BinaryIO, tiff: tifffile.TiffFile, page: TiffPage, decoded: Decoded) -> None:
+    with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        skip = {IMAGE_DESCRIPTION} if page.is_shaped or page.is_imagej or page.is_ome else set()
+        decoded.exif = metadata.exif_of_tiff(data, skip)
+    if XMP in page.tags:
+        xmp = page.tags[XMP].value
+        decoded.xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
+    if "XResolution" in page.tags and "YResolution" in page.tags:
+        decoded.dpi = metadata.sensible_dpi(*page.resolution, unit=page.resolutionunit)
+    if len(tiff.pages) > 1:
+        decoded.warnings.append(f"The file has {len(tiff.pages)} pages; only the first was read.")
+    if IPTC in page.tags:
+        decoded.warnings.append("The IPTC captions were dropped.")
+
+
+def _native_depth(path: Path, page: TiffPage, samples: Samples) -> Samples:
+    """The samples as uint8, uint16 or float32, full range."""
+    if samples.dtype.kind == "f":
+        return samples.astype(np.float32, copy=False)
+    if samples.dtype == np.uint32:
+        return (samples * (1 / (2**32 - 1))).astype(np.float32)
+    if samples.dtype == bool:
+        samples = samples.view(np.uint8)
+    if samples.dtype not in (np.uint8, np.uint16):
+        raise PhotoError(path, f"holds numbers of a kind that is not supported ({samples.dtype})", CONVERT)
+    if page.bitspersample < samples.dtype.itemsize * 8 and page.photometric != PHOTOMETRIC.PALETTE:
+        codes = np.linspace(0, np.iinfo(samples.dtype).max, 2**page.bitspersample)
+        return np.rint(codes).astype(samples.dtype)[samples]
+    return samples
+
+
+def _to_rgb(page: TiffPage, samples: Samples, decoded: Decoded) -> Samples:
+    """(H, W, C) samples as the page means them → gray or RGB with at most an alpha channel."""
+    colours, alpha = _split_extra(page, samples, decoded)
+    if page.photometric == PHOTOMETRIC.MINISWHITE:
+        white = 1 if colours.dtype.kind == "f" else np.iinfo(colours.dtype).max
+        np.subtract(white, colours, out=colours)
+    elif page.photometric == PHOTOMETRIC.PALETTE:
+        assert page.colormap is not None
+        # Some writers store 8-bit values where the standard wants 16-bit ones.
+        wide = page.colormap.max() > 255
+        colours = (page.colormap >> 8 if wide else page.colormap).astype(np.uint8).T[colours[..., 0]]
+    elif page.photometric == PHOTOMETRIC.SEPARATED:
+        if colours.dtype.kind == "f":
+            colours = np.rint(np.clip(colours, 0, 1) * np.float32(65535)).astype(np.uint16)
+            decoded.warnings.append("Floating-point CMYK was rounded to 16 bits.")
+        colours, note = colour.cmyk_to_rgb(colours, decoded.icc)
+        decoded.icc = colour.srgb_profile()
+        decoded.warnings.append(note)
+    if alpha is None:
+        return colours
+    if alpha.dtype != colours.dtype:
+        decoded.warnings.append("The alpha channel was dropped: its depth is not that of the colours.")
+        return colours
+    if page.extrasamples and EXTRASAMPLE.ASSOCALPHA in page.extrasamples:
+        joined = np.concatenate([colours, alpha], axis=2)
+        colour.unpremultiply(joined)
+        decoded.warnings.append("The colours were divided by alpha (they were stored premultiplied).")
+        return joined
+    untouched = np.may_share_memory(colours, samples) and samples.shape[2] == colours.shape[2] + 1
+    return samples if untouched else np.concatenate([colours, alpha], axis=2)
+
+
+def _split_extra(page: TiffPage, samples: Samples, decoded: Decoded) -> tuple[Samples, Samples | None]:
+    """Colours and the first alpha channel as views of (H, W, C) samples."""
+    count = _COLOURS[page.photometric]  # type: ignore[index]
+    extra = samples.shape[2] - count
+    if not extra:
+        return samples, None
+    # A lone fourth (or second) channel without a word on its meaning has always been alpha.
+    kinds = list(page.extrasamples) or [EXTRASAMPLE.UNASSALPHA]
+    place = next((i for i, kind in enumerate(kinds) if kind != EXTRASAMPLE.UNSPECIFIED), None)
+    dropped = extra - (place is not None)
+    if dropped:
+        decoded.warnings.append(f"{dropped} extra channel(s) of unknown meaning were dropped.")
+    return samples[..., :count], None if place is None else samples[..., count + place : count + place + 1]

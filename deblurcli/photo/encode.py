@@ -1,0 +1,252 @@
+"""Photo → file: the same metadata, as much depth as the format holds, and never a half-written file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from io import BytesIO
+from os import PathLike
+from pathlib import Path
+from typing import BinaryIO, Literal, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from deblurcli.errors import DeblurError, PhotoError, UsageError
+from deblurcli.photo import metadata
+from deblurcli.photo.atomic import replacing
+from deblurcli.photo.colour import bands
+from deblurcli.photo.decoded import Samples
+from deblurcli.photo.photo import Photo
+from deblurcli.photo.png import write_png
+from deblurcli.photo.tiff import write_tiff
+from deblurcli.photo.transfer import to_codes, to_float
+
+Depth: TypeAlias = Literal["auto", 8, 16, 32]
+
+JPEG_EXIF_LIMIT, JPEG_XMP_LIMIT = 65527, 65504
+"""Bytes that fit into one segment of a JPEG file."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a file format can hold: bits per channel, pixels along a side, and what is beside the colours."""
+
+    title: str
+    suffixes: tuple[str, ...]
+    depths: tuple[int, ...]
+    largest: int
+    holds: frozenset[str]
+
+
+FORMATS = {
+    "jpeg": Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), (8,), 65500, frozenset({"gray", "icc", "exif", "xmp"})),
+    "png": Format("PNG", (".png",), (8, 16), 1_000_000, frozenset({"gray", "alpha", "icc", "exif", "xmp"})),
+    "tiff": Format(
+        "TIFF", (".tif", ".tiff"), (8, 16, 32), 2**31 - 1, frozenset({"gray", "alpha", "icc", "exif", "xmp"})
+    ),
+    "webp": Format("WebP", (".webp",), (8,), 16383, frozenset({"alpha", "icc", "exif", "xmp"})),
+    "bmp": Format("BMP", (".bmp", ".dib"), (8,), 2**31 - 1, frozenset({"gray"})),
+}
+WRITABLE_SUFFIXES = frozenset(suffix for known in FORMATS.values() for suffix in known.suffixes)
+_BY_SUFFIX = {suffix: name for name, known in FORMATS.items() for suffix in known.suffixes}
+
+
+def format_for(path: str | PathLike[str], format: str | None = None) -> str:
+    """The format to write: the one asked for ("jpeg", "jpg", "TIFF" …), or else the one of the path's suffix.
+
+    Raises:
+        UsageError: no such format can be written.
+    """
+    if format is not None:
+        name = format.lower().removeprefix(".")
+        if name in FORMATS or f".{name}" in _BY_SUFFIX:
+            return _BY_SUFFIX.get(f".{name}", name)
+        raise UsageError(f"unknown format {format!r}", f"Known are {', '.join(FORMATS)}.")
+    suffix = Path(path).suffix
+    if suffix.lower() in _BY_SUFFIX:
+        return _BY_SUFFIX[suffix.lower()]
+    what = f"no format has the suffix {suffix!r}" if suffix else "the name has no suffix to tell the format by"
+    raise UsageError(f"{path}: {what}", f"Known are {' '.join(_BY_SUFFIX)}; or name one with --format.")
+
+
+def check_depth(format: str, depth: Depth) -> None:
+    """Whether a format can hold this many bits per channel.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    known = FORMATS[format]
+    if depth != "auto" and depth not in known.depths:
+        able = [other.title for other in FORMATS.values() if depth in other.depths]
+        hint = f"{' and '.join(able)} can." if able else "Depths are auto, 8, 16 and 32."
+        raise UsageError(f"{known.title} cannot hold {depth} bits per channel", hint)
+
+
+def write_photo(
+    path: str | PathLike[str],
+    photo: Photo,
+    *,
+    format: str | None = None,
+    depth: Depth = "auto",
+    quality: int = 95,
+    description: str | None = None,
+    overwrite: bool = True,
+) -> tuple[str, ...]:
+    """Write a photo; the file appears whole or not at all.
+
+    Args:
+        path: the file. Its folder must exist.
+        photo: what to write. A gray photo becomes one channel where the format has that (the mean of the three).
+        format: as in ``format_for``.
+        depth: bits per channel; 32 is float, not clipped; "auto" is the photo's own as far as the format goes.
+        quality: 1…100, for JPEG (90 and more keep full colour resolution) and WebP (100 is lossless).
+        description: what was done to the photo, for the Software field of the metadata.
+        overwrite: whether an existing file may be replaced.
+
+    Returns:
+        What had to be changed or dropped, one sentence each.
+
+    Raises:
+        UsageError: format, depth or quality make no sense.
+        PhotoError: the file cannot be written.
+    """
+    name = format_for(path, format)
+    check_depth(name, depth)
+    if not 1 <= quality <= 100:
+        raise UsageError(f"quality {quality} is not between 1 and 100")
+    known = FORMATS[name]
+    height, width = photo.pixels.shape[:2]
+    if max(height, width) > known.largest:
+        what = f"{known.title} holds at most {known.largest} pixels a side, not {width} × {height}"
+        raise PhotoError(path, what, "Choose TIFF, which holds any size.")
+
+    photo, warnings = _fit(photo, known, description)
+    bits = depth if depth != "auto" else max(bits for bits in known.depths if bits <= photo.depth)
+    if depth == "auto" and bits < photo.depth:
+        warnings.append(f"{known.title} holds {bits} bits per channel: {photo.depth} were rounded.")
+    try:
+        with replacing(path, overwrite=overwrite) as file:
+            samples = _samples(photo, _DTYPES[bits], gray=photo.gray and "gray" in known.holds)
+            if name == "png":
+                write_png(file, samples, photo, description)
+            elif name == "tiff":
+                warnings += write_tiff(file, samples, photo)
+            else:
+                _WRITERS[name](file, samples, photo, quality)
+    except (DeblurError, MemoryError):
+        raise
+    except Exception as error:  # encoders raise all sorts of things
+        raise PhotoError(path, f"cannot be written as {known.title} ({error})", "Choose another format.") from error
+    return tuple(warnings)
+
+
+_DTYPES = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), 32: np.dtype(np.float32)}
+
+
+def _fit(photo: Photo, known: Format, description: str | None) -> tuple[Photo, list[str]]:
+    """The photo with the metadata that the format can hold, the description among them, and what that cost."""
+    exif, xmp, icc, warnings = photo.exif, photo.xmp, photo.icc, []
+    try:
+        if description and "exif" in known.holds:
+            exif = metadata.with_software(exif, description)
+        if photo.dpi and known.title == "WebP" and (exif is None or metadata.resolution(exif) is None):
+            exif = metadata.with_resolution(exif, photo.dpi)
+    except metadata.DAMAGED:
+        exif = metadata.with_software(None, description) if description else None
+        warnings.append("The EXIF data are damaged and were dropped.")
+    if known.title == "JPEG" and exif and len(exif) > JPEG_EXIF_LIMIT:
+        exif = metadata.with_software(None, description) if description else None
+        warnings.append("The EXIF data were dropped: they are too large for JPEG.")
+    if known.title == "JPEG" and xmp and len(xmp) > JPEG_XMP_LIMIT:
+        xmp = None
+        warnings.append("The XMP data were dropped: they are too large for JPEG.")
+    if icc and icc[16:20] == b"GRAY" and "icc" in known.holds and "gray" not in known.holds:
+        icc = None
+        warnings.append(f"The colour profile was dropped: it is for gray, which {known.title} has not.")
+    fitted = replace(photo, exif=exif, xmp=xmp, icc=icc)
+
+    parts = {"alpha": "alpha channel", "icc": "colour profile", "exif": "EXIF data", "xmp": "XMP data"}
+    lost = [part for part in parts if part not in known.holds and getattr(fitted, part) is not None]
+    if lost:
+        warnings.append(f"{known.title} cannot hold these, so they were dropped: {', '.join(map(parts.get, lost))}.")  # type: ignore[arg-type]
+    return replace(fitted, **dict.fromkeys(lost)), warnings
+
+
+def _samples(photo: Photo, dtype: np.dtype, *, gray: bool) -> Samples:
+    """What the encoders take: (H, W) gray, or (H, W, C) with colours and alpha side by side, contiguous.
+
+    Worked out a band at a time, so that no whole photo is ever held as floats only to be rounded.
+    """
+    if not gray and photo.alpha is None and photo.pixels.dtype == dtype:
+        return np.ascontiguousarray(photo.pixels)
+    colours = 1 if gray else 3
+    channels = colours + (photo.alpha is not None)
+    samples = np.empty((*photo.pixels.shape[:2], channels), dtype)
+    for rows in bands(len(samples)):
+        pixels = _to_gray(photo.pixels[rows]) if gray else photo.pixels[rows]
+        samples[rows, :, :colours] = _to_depth(pixels, dtype)
+        if photo.alpha is not None:
+            samples[rows, :, colours] = _to_depth(photo.alpha[rows], dtype)
+    return samples.squeeze(axis=2) if channels == 1 else samples
+
+
+def _to_depth(pixels: Samples, dtype: np.dtype) -> Samples:
+    return pixels if pixels.dtype == dtype else to_codes(to_float(pixels), dtype)
+
+
+def _to_gray(pixels: Samples) -> Samples:
+    """(H, W, 3) → (H, W, 1): the mean, but exactly the value itself where all three are the same."""
+    first = pixels[..., :1]
+    same = (pixels == first).all(axis=2, keepdims=True)
+    if same.all():
+        return first
+    mean = to_codes(to_float(pixels).mean(axis=2, keepdims=True), pixels.dtype)
+    return np.where(same, first, mean)
+
+
+def _write_jpeg(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> None:
+    dpi = photo.dpi and tuple(round(value) for value in photo.dpi)
+    _save(
+        file,
+        samples,
+        "JPEG",
+        quality=quality,
+        subsampling="4:4:4" if quality >= 90 else "4:2:0",
+        icc_profile=photo.icc,
+        exif=b"Exif\0\0" + photo.exif if photo.exif else b"",
+        xmp=photo.xmp or b"",
+        dpi=dpi if dpi and max(dpi) < 2**16 else (0, 0),
+    )
+
+
+def _write_webp(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> None:
+    _save(
+        file,
+        samples,
+        "WEBP",
+        quality=quality,
+        lossless=quality == 100,
+        exact=True,  # colours under full transparency count too
+        icc_profile=photo.icc or b"",
+        exif=photo.exif or b"",
+        xmp=photo.xmp or b"",
+    )
+
+
+def _write_bmp(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> None:
+    _save(file, samples, "BMP", dpi=photo.dpi or (0, 0))
+
+
+def _save(file: BinaryIO, samples: Samples, format: str, **options: object) -> None:
+    # By way of memory: on a full disk Pillow's own file writing says no more than 'encoder error'.
+    buffer = BytesIO()
+    Image.fromarray(samples).save(buffer, format, **options)
+    file.write(buffer.getbuffer())
+
+
+_WRITERS: dict[str, Callable[[BinaryIO, Samples, Photo, int], None]] = {
+    "jpeg": _write_jpeg,
+    "webp": _write_webp,
+    "bmp": _write_bmp,
+}

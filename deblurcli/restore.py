@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 Tile = Literal["auto", "none"] | int
 BACKENDS = ("auto", "torch")
+DTYPES = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), 32: np.dtype(np.float32)}
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -96,37 +97,41 @@ class Deblurrer:
         *,
         amount: float = 1.0,
         tile: Tile = "auto",
+        depth: Literal["auto", 8, 16, 32] = "auto",
         maps: bool = False,
         progress: Progress | None = None,
     ) -> Restoration:
-        """Restores a photo at its own depth. Runs again with smaller tiles when the device is out of memory.
+        """Restores a photo. Runs again with smaller tiles when the device is out of memory.
 
         Args:
             amount: 0 leaves every code value as it is, 1 is the network's answer, between them is a blend.
             tile: "auto", "none", or the side of the tiles, px.
+            depth: bits per channel of the result: as the photo has, or 8, 16, or 32 (floats, not clipped).
             maps: also return the coefficient maps.
             progress: called with tiles done and tiles in all.
         """
         if not 0 <= amount <= 1:
             raise UsageError(f"amount must be between 0 and 1, not {amount:g}")
         height, width = photo.pixels.shape[:2]
+        dtype = photo.pixels.dtype if depth == "auto" else DTYPES[depth]
         # Without maps there is nothing to compute: not even a value beyond [0, 1] changes.
         if amount == 0 and not maps:
             return Restoration(photo, tiles=0, tile_shape=(0, 0))
 
         def attempt(plan: Plan) -> Restoration:
             log.info("%s, %d tiles of %d × %d px", self, len(plan.tiles), *reversed(plan.tile_shape))
-            pixels = np.empty_like(photo.pixels)
+            pixels = np.empty(photo.pixels.shape, dtype)
             planes = {m.name: np.empty((m.channels, height, width), np.float32) for m in self._maps(maps)}
             network = self._network(amount, photo.gray, list(planes))
             for region, values in tiled(photo.pixels, network, plan, progress):
-                pixels[region.slices] = to_codes(values[..., :3], pixels.dtype)
+                pixels[region.slices] = to_codes(values[..., :3], dtype)
                 first = 3
                 for plane in planes.values():
                     last = first + len(plane)
                     plane[:, *region.slices] = np.moveaxis(values[..., first:last], -1, 0)
                     first = last
-            return Restoration(replace(photo, pixels=pixels), len(plan.tiles), plan.tile_shape, planes)
+            alpha = None if photo.alpha is None else to_codes(to_float(photo.alpha), dtype)
+            return Restoration(replace(photo, pixels=pixels, alpha=alpha), len(plan.tiles), plan.tile_shape, planes)
 
         return with_smaller_tiles(attempt, self.plan(height, width, tile, maps))
 

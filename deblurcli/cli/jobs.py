@@ -76,11 +76,11 @@ def _photos(path: Path, recursive: bool) -> Iterator[tuple[Path, Path]]:
 
 
 def _target(source: Path, root: Path, output: Path | None, format: str | None) -> Path:
-    from deblurcli.photo.encode import WRITABLE_SUFFIXES
+    from deblurcli.photo.encode import FORMATS, WRITABLE_SUFFIXES
 
     suffix = source.suffix if source.suffix.lower() in WRITABLE_SUFFIXES else ".png"
     if format:
-        suffix = next(s for s, name in WRITABLE_SUFFIXES.items() if name == format)
+        suffix = FORMATS[format].suffixes[0]
     if output is None:
         return source.with_name(f"{source.stem}-deblurred{suffix}")
     return output / source.relative_to(root).with_suffix(suffix)

@@ -207,7 +207,9 @@ def _restore_one(
     try:
         check_existing(job, overwrite)
         photo = read_photo(job.source, max_pixels=settings["max_pixels"] or MAX_PIXELS)
-        result = deblurrer.restore(photo, amount=settings["amount"], tile=settings["tile"], progress=progress)
+        result = deblurrer.restore(
+            photo, amount=settings["amount"], tile=settings["tile"], depth=settings["depth"], progress=progress
+        )
         _make_folder(job.target)
         lost = write_photo(
             job.target,

@@ -31,10 +31,15 @@ class Case:
     sharp: Picture
 
 
+def photo_files(folder: Path) -> list[Path]:
+    """All photos directly in a folder, in order of their names."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in READABLE_SUFFIXES)
+
+
 def validation_cases(photos: Path, crop: int = 256, radii: tuple[float, ...] = RADII) -> list[Case]:
     """The middle of every photo at every radius; the lens differs from case to case but never between runs."""
     cases = []
-    for number, path in enumerate(sorted(p for p in photos.iterdir() if p.suffix.lower() in READABLE_SUFFIXES)):
+    for number, path in enumerate(photo_files(photos)):
         picture = torch.from_numpy(read_photo(path).picture).permute(2, 0, 1)
         margin = 16
         top, left = ((side - crop) // 2 - margin for side in picture.shape[1:])

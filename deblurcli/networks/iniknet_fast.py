@@ -35,9 +35,9 @@ from torch import Tensor, nn
 from deblurcli.networks.blocks import AtomDictionary, full_precision
 from deblurcli.networks.restored import Restored
 
-# Unit-L1 atoms answer weakly (a few hundredths on photos) and inverse kernels are strong: this much stands in front of ω,
-# so that its head need not grow weights of that size first.
-OMEGA_SCALE = 16.0
+# Unit-L1 atoms answer weakly (a few hundredths on photos), inverse kernels are strong, and μ shares its 1 among all
+# sizes: this much per size stands in front of ω, so that its head need not grow weights of that size first.
+OMEGA_SCALE = 4.0
 
 
 class Block(nn.Module):
@@ -139,8 +139,8 @@ class INIKNetFast(nn.Module):
         """
         fine, middle = self.predictor(x)
         mu = torch.softmax(F.pixel_shuffle(self.mu_head(fine), 2).float(), 1)
-        features = (fine, fine, middle)
-        omegas = [OMEGA_SCALE * head(features[level]).float() for level, head in enumerate(self.omega_heads)]
+        features, scale = (fine, fine, middle), OMEGA_SCALE * mu.shape[1]
+        omegas = [scale * head(features[level]).float() for level, head in enumerate(self.omega_heads)]
         omegas[0] = F.pixel_shuffle(omegas[0], 2)
 
         # Filtering stays in float32 whatever the predictor ran in: these are the picture's own pixels.
@@ -178,4 +178,4 @@ def inverse_filter(y: Tensor, omega: Tensor, atoms: Tensor) -> Tensor:
     reach = atoms.shape[-1] // 2
     padded = F.pad(y, (reach,) * 4, mode="reflect").reshape(b * c, 1, h + 2 * reach, w + 2 * reach)
     response = F.conv2d(padded, atoms).view(b, c, -1, h, w)
-    return torch.einsum("bcnhw,bnhw->bchw", response, omega)
+    return (response * omega.unsqueeze(1)).sum(2)  # four times as fast as einsum, which turns it into tiny products

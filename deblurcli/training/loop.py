@@ -37,7 +37,7 @@ def start(recipe: Recipe, device: torch.device) -> TrainingState:
     torch.manual_seed(recipe.seed)
     network = build_network(recipe.network, recipe.config).to(device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(
-        network.parameters(), recipe.learning_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
+        network.parameters(), recipe.learning_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay, fused=True
     )
     average = {name: value.detach().clone().float() for name, value in network.state_dict().items()}
     return TrainingState(recipe, network, optimizer, average)

@@ -16,8 +16,12 @@ Buffer: TypeAlias = bytes | bytearray | mmap
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
 SUB_IFDS: dict[int, dict] = {EXIF_IFD: {INTEROP_IFD: {}}, GPS_IFD: {}}
 
-ASCII, SHORT, LONG, RATIONAL = 2, 3, 4, 5
+BYTE, ASCII, SHORT, LONG, RATIONAL = 1, 2, 3, 4, 5
 TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}
+
+
+PRIVATE = 32768
+"""Tags from here on are not in the TIFF standard."""
 
 
 class Field(NamedTuple):
@@ -83,6 +87,16 @@ def read_field(block: Buffer, header: Header, entry: Entry) -> Field | None:
     if not size or start + size > len(block):
         return None
     return Field(entry.type, entry.number, bytes(block[start : start + size]))
+
+
+def is_complete(block: Buffer) -> bool:
+    """Whether the first IFD and all values of its standard fields (not private ones) lie within the block."""
+    header = read_header(block)
+    try:
+        found = [entry for tag, entry in entries(block, header, header.offset) if tag < PRIVATE]
+        return all(read_field(block, header, entry) for entry in found if entry.type in TYPE_SIZES and entry.number)
+    except struct.error:
+        return False
 
 
 def read_tree(block: Buffer, header: Header) -> Tree:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
@@ -39,7 +40,7 @@ def read_tiff(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
         assert isinstance(page, TiffPage)
         _refuse(path, page, max_pixels)
         decoded = Decoded("tiff", np.empty(0), icc=page.iccprofile)
-        _read_metadata(file, tiff, page, decoded)
+        _read_metadata(path, file, tiff, page, decoded)
         samples = page.asarray(buffersize=BUFFER)
     if page.planarconfig == 2 and page.samplesperpixel > 1:
         samples = np.ascontiguousarray(np.moveaxis(samples, 0, -1))
@@ -52,6 +53,10 @@ def write_tiff(file: BinaryIO, samples: Samples, photo: Photo) -> list[str]:
     """Encode (H, W) or (H, W, C) samples, losslessly compressed, with the metadata of ``photo``. Returns warnings."""
     channels = samples.shape[2] if samples.ndim == 3 else 1
     order = ifd.read_header(photo.exif).order if photo.exif else "<"
+    # Upright, said aloud: some readers look for an orientation in the XMP packet otherwise.
+    tags: list[tuple[int, int, int, int | bytes, bool]] = [(metadata.ORIENTATION, ifd.SHORT, 1, 1, True)]
+    if photo.xmp:
+        tags.append((XMP, ifd.BYTE, len(photo.xmp), photo.xmp, True))
     with tifffile.TiffWriter(file, byteorder=order) as tiff:
         tiff.write(
             samples,
@@ -63,7 +68,7 @@ def write_tiff(file: BinaryIO, samples: Samples, photo: Photo) -> list[str]:
             iccprofile=photo.icc,
             resolution=photo.dpi,
             resolutionunit="inch" if photo.dpi else None,
-            extratags=[(XMP, 1, len(photo.xmp), photo.xmp, True)] if photo.xmp else None,
+            extratags=tags,
             software=False,
             metadata=None,
         )
@@ -90,12 +95,17 @@ def _refuse(path: Path, page: TiffPage, max_pixels: int | None) -> None:
         kind = page.dtype or f"{page.bitspersample} bits"
         raise PhotoError(path, f"holds numbers of a kind that is not supported ({kind})", CONVERT)
     size = page.parent.filehandle.size
-    if any(start + length > size for start, length in zip(page.dataoffsets, page.databytecounts, strict=False)):
+    segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    if len(segments) < math.prod(page.chunked):
+        raise PhotoError(path, "is damaged: it does not say where all of its pixels are", COPY_AGAIN)
+    if any(start + length > size for start, length in segments):
         raise PhotoError(path, "is cut short", COPY_AGAIN)
 
 
-def _read_metadata(file: BinaryIO, tiff: tifffile.TiffFile, page: TiffPage, decoded: Decoded) -> None:
+def _read_metadata(path: Path, file: BinaryIO, tiff: tifffile.TiffFile, page: TiffPage, decoded: Decoded) -> None:
     with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        if not ifd.is_complete(data):
+            raise PhotoError(path, "is cut short", COPY_AGAIN)
         skip = {IMAGE_DESCRIPTION} if page.is_shaped or page.is_imagej or page.is_ome else set()
         decoded.exif = metadata.exif_of_tiff(data, skip)
     if XMP in page.tags:

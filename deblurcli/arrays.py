@@ -17,11 +17,12 @@ radius of the circle of confusion (half its diameter). Pictures are upright: EXI
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Picture: TypeAlias = NDArray[np.float32]
-Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
+# NumPy's types cannot say "one of these three"; the table above does.
+Pixels: TypeAlias = NDArray[Any]
 Maps: TypeAlias = dict[str, NDArray[np.float32]]

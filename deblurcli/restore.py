@@ -128,7 +128,7 @@ class Deblurrer:
                 first = 3
                 for plane in planes.values():
                     last = first + len(plane)
-                    plane[:, *region.slices] = np.moveaxis(values[..., first:last], -1, 0)
+                    plane[(slice(None), *region.slices)] = np.moveaxis(values[..., first:last], -1, 0)
                     first = last
             alpha = None if photo.alpha is None else to_codes(to_float(photo.alpha), dtype)
             return Restoration(replace(photo, pixels=pixels, alpha=alpha), len(plan.tiles), plan.tile_shape, planes)

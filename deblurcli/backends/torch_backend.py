@@ -8,13 +8,13 @@ from torch import nn
 
 from deblurcli.arrays import Maps, Picture
 from deblurcli.errors import DeviceError, TileTooLargeError
-from deblurcli.networks.blocks import full_precision
+from deblurcli.networks.blocks import channels_last, full_precision
 from deblurcli.networks.spec import NetworkSpec
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 # Measured peak of a float32 run without maps, per pixel of the tile (results/memory.json); halves and maps are covered.
-BYTES_PER_PIXEL = {"iniknet": 3400.0, "iniknet-fast": 1000.0}
+BYTES_PER_PIXEL = {"iniknet": 3400.0, "iniknet-fast": 1000.0, "tiny": 400.0}
 CPU_BUDGET = 300 * 2**20
 
 
@@ -51,8 +51,7 @@ class TorchBackend:
         self._device = choose_device(device)
         self.device = str(self._device)
         self.precision = "fp32" if precision == "auto" else precision
-        # Channels-last is what fast convolutions work in on CPUs and GPUs alike.
-        self._network = network.to(self._device, memory_format=torch.channels_last).eval()
+        self._network = channels_last(network.to(self._device)).eval()
 
     @torch.no_grad()
     def run(self, picture: Picture, maps: bool = False) -> tuple[Picture, Maps]:
@@ -78,7 +77,7 @@ class TorchBackend:
             torch.cuda.empty_cache()
         raise TileTooLargeError(what, "Close other programs, or use --device cpu.")
 
-    def _autocast(self):  # noqa: ANN202
+    def _autocast(self):
         if self.precision == "fp32":
             return full_precision(self._device.type)
         return torch.autocast(self._device.type, DTYPES[self.precision])

@@ -9,6 +9,7 @@ import click
 from click_default_group import DefaultGroup
 
 from deblurcli import __version__
+from deblurcli.cli.benchmark import benchmark
 from deblurcli.cli.evaluate import evaluate
 from deblurcli.cli.messages import report
 from deblurcli.cli.restore import restore
@@ -35,7 +36,7 @@ def cli() -> None:
     """
 
 
-for command in (restore, weights, train, evaluate):
+for command in (restore, weights, train, evaluate, benchmark):
     cli.add_command(command)
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from deblurcli.restore import Deblurrer
 
 
+DEPTHS: dict[str, Any] = {"auto": "auto", "8": 8, "16": 16, "32": 32}
+
+
 class TileType(click.ParamType):
     """auto, none, or a number of pixels."""
 
@@ -103,7 +106,7 @@ def _check_device(ctx: click.Context, param: click.Parameter, value: str) -> str
 )
 @click.option(
     "--depth",
-    type=click.Choice(["auto", "8", "16", "32"]),
+    type=click.Choice(list(DEPTHS)),
     default="auto",
     help="Bits per channel of the output; 32 is float TIFF, not clipped.  [default: auto, as the input]",
 )
@@ -148,7 +151,7 @@ def restore(
     from deblurcli.photo.encode import check_depth, format_for
 
     verbosity = 1 if verbose else -1 if quiet else 0
-    settings["depth"] = settings["depth"] if settings["depth"] == "auto" else int(settings["depth"])
+    settings["depth"] = DEPTHS[settings["depth"]]
     settings["format"] = format_
     jobs = plan_jobs(photos, output, recursive, format_)
     for job in jobs:
@@ -246,4 +249,6 @@ def _make_folder(target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PhotoError(target.parent, f"cannot be made ({error.strerror})", "Choose another output folder.") from error
+        raise PhotoError(
+            target.parent, f"cannot be made ({error.strerror})", "Choose another output folder."
+        ) from error

@@ -11,7 +11,9 @@ import click
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--photos", required=True, type=click.Path(path_type=Path), help="Folder of sharp photos to train on.")
 @click.option("--valid", type=click.Path(path_type=Path), help="Folder of sharp photos to validate on.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the run; goes on if it exists.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the run; goes on if it exists."
+)
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), required=True, help="Stop after this long.")
 @click.option("--cooldown", type=click.IntRange(1), metavar="STEPS", help="Finish: lower the learning rate to zero.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
@@ -33,11 +35,12 @@ def train(
     """Train a network as a RECIPE (a .toml file) says, in slices of any length.
 
     \b
-    deblur train deblurcli/training/recipes/iniknet-fast.toml --photos sharp/ --valid valid/ -o runs/a --minutes 60
-    deblur train deblurcli/training/recipes/iniknet-fast.toml --photos sharp/ --valid valid/ -o runs/a --minutes 60
-    deblur train deblurcli/training/recipes/iniknet-fast.toml --photos sharp/ --valid valid/ -o runs/a --minutes 30 --cooldown 3000
+    deblur train iniknet-fast.toml --photos sharp/ --valid valid/ -o runs/a --minutes 60
+    deblur train iniknet-fast.toml --photos sharp/ --valid valid/ -o runs/a --minutes 60
+    deblur train iniknet-fast.toml --photos sharp/ --valid valid/ -o runs/a --minutes 30 --cooldown 3000
 
     The second line goes on where the first stopped, the third finishes. The weights are runs/a/best.safetensors.
+    Recipes lie in deblurcli/training/recipes/.
     """
     import torch
 

@@ -91,7 +91,7 @@ def summary(rows: list[Row]) -> dict[str, float]:
 
     A gain's mean comes with the half-width of its 95 % bootstrap interval (1,000 resamples, fixed seed).
     """
-    result: dict[str, float] = {}
+    result: dict[str, Any] = {}
     if "gain" in rows[0]:
         gains = np.array([row["gain"] for row in rows])
         resampled = np.random.default_rng(0).choice(gains, (1000, len(gains))).mean(axis=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -40,6 +41,14 @@ class ChannelNorm(nn.LayerNorm):
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W)."""
         return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def channels_last(module: Module) -> Module:
+    """The module with its weights laid out as fast convolutions want them, on CPUs and GPUs alike."""
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def full_precision(device_type: str) -> AbstractContextManager[object]:

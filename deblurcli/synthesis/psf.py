@@ -89,7 +89,9 @@ def psf(radius: Tensor, lens: Lens, size: int) -> Tensor:
     # An edge narrower than a pixel is still a pixel wide on the sensor grid.
     edge = (2 * column(lens.softness) * R).clamp(min=1.0)
     aperture = ((R - distance) / edge + 0.5).clamp(0, 1)
-    aperture = aperture * torch.lerp(torch.ones_like(R), column(lens.rim), (distance / R.clamp(min=1)).clamp(max=1) ** 2)
+    aperture = aperture * torch.lerp(
+        torch.ones_like(R), column(lens.rim), (distance / R.clamp(min=1)).clamp(max=1) ** 2
+    )
     bell = torch.exp(-0.5 * (r / (R / 2).clamp(min=1e-3)) ** 2)
     shape = torch.lerp(aperture, bell, column(lens.gaussian))
     delta = (r == 0).float().expand_as(shape)

@@ -162,7 +162,9 @@ def blur_by_field(picture: Tensor, field: Tensor, is_flat: Tensor, lens: Lens) -
     index = torch.tensor(owner, device=picture.device)
     radii = torch.cat(radius).to(picture.device)
     copies = blur(picture, radii, lens.pick(index), index)
-    distance = (field[index] - radii.view(-1, 1, 1, 1)).abs() / torch.tensor(step, device=picture.device).view(-1, 1, 1, 1)
+    distance = (field[index] - radii.view(-1, 1, 1, 1)).abs() / torch.tensor(step, device=picture.device).view(
+        -1, 1, 1, 1
+    )
     weight = torch.where(is_flat[index].view(-1, 1, 1, 1), 1.0, (1 - distance).clamp(min=0))
     return torch.zeros_like(picture).index_add_(0, index, copies * weight)
 

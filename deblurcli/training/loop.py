@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from deblurcli.arrays import Picture
 from deblurcli.evaluation.validation import Case, scores
+from deblurcli.networks.blocks import channels_last
 from deblurcli.networks.build import build_network
 from deblurcli.synthesis.pairs import draw_pairs
 from deblurcli.training.config import Recipe
@@ -35,7 +36,7 @@ from deblurcli.weights.checkpoint import Header, save_checkpoint
 def start(recipe: Recipe, device: torch.device) -> TrainingState:
     """A run before its first step; the same seed gives the same network."""
     torch.manual_seed(recipe.seed)
-    network = build_network(recipe.network, recipe.config).to(device, memory_format=torch.channels_last).train()
+    network = channels_last(build_network(recipe.network, recipe.config).to(device)).train()
     optimizer = torch.optim.AdamW(
         network.parameters(), recipe.learning_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay, fused=True
     )

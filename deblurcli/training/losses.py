@@ -9,8 +9,8 @@ from deblurcli.networks.restored import Restored
 from deblurcli.synthesis.pairs import Pairs
 from deblurcli.training.config import LossConfig
 
-# An inverse kernel reaches about this many radii to each side before it has faded (90 % of the Wiener inverse's energy).
-REACH = 3.0
+# An inverse kernel reaches about this many radii to each side before noise makes the rest of it useless.
+REACH = 2.0
 
 
 def charbonnier(restored: Tensor, sharp: Tensor, epsilon: float = 1e-3) -> Tensor:

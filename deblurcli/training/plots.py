@@ -14,7 +14,7 @@ from deblurcli.photo.transfer import to_codes
 from deblurcli.synthesis.pairs import Pairs
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 
 def plot_curves(history: list[dict[str, float]], path: Path) -> None:
@@ -33,7 +33,7 @@ def plot_curves(history: list[dict[str, float]], path: Path) -> None:
 
 
 def plot_samples(pairs: Pairs, restored: Restored, path: Path) -> None:
-    """Rows: blurred, restored, sharp, blur radius (white is 10 px), kernel size where the network tells (white 60 px)."""
+    """Rows: blurred, restored, sharp, blur radius (white is 10 px), kernel size if the network tells (white 60 px)."""
     rows = [pairs.blurred, restored.picture, pairs.sharp, (pairs.radius / 10).expand_as(pairs.sharp)]
     if "defocus_size" in restored.maps:
         rows.append((restored.maps["defocus_size"] / 60).expand_as(pairs.sharp))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,7 @@ class TrainingState:
         }
         temporary = path.with_suffix(".partial")
         torch.save(content, temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     def load(self, path: Path) -> None:
         """Goes on from where ``path`` was saved.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +43,7 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], header: Header) -> N
     metadata |= {k: v if isinstance(v, str) else json.dumps(v) for k, v in vars(header).items()}
     temporary = path.with_name(f".{path.name}.partial")
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def read_header(path: Path) -> Header:

@@ -179,6 +179,17 @@ def test_png_check_sums(tmp_path: Path) -> None:
     assert "check sum of its IDAT" in str(refusal(tmp_path / "a.png", bytes(data)))
 
 
+def test_png_with_damaged_metadata_is_read(tmp_path: Path) -> None:
+    file = BytesIO()
+    picture().save(file, "PNG", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0")
+    data = bytearray(file.getvalue())
+    data[data.index(b"eXIf") + 8] ^= 1
+    (tmp_path / "a.png").write_bytes(data)
+    photo = read_photo(tmp_path / "a.png")
+    assert photo.exif is None
+    assert photo.warnings == ("The eXIf part of the PNG file is damaged and was dropped.",)
+
+
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), name=st.sampled_from(sorted(SAMPLES)))
 def test_damage_raises_nothing_unforeseen(tmp_path: Path, data: st.DataObject, name: str) -> None:

@@ -79,9 +79,12 @@ def read_photo(path: str | PathLike[str], *, max_pixels: int | None = MAX_PIXELS
 
 
 def _damaged(path: Path, error: Exception) -> PhotoError:
-    detail = " ".join(str(error).split()) or type(error).__name__
-    cut = "truncated" in detail.lower()
-    return PhotoError(path, "is cut short" if cut else f"is damaged ({detail})", COPY_AGAIN)
+    detail = " ".join(str(error).split())
+    if "truncated" in detail.lower():
+        return PhotoError(path, "is cut short", COPY_AGAIN)
+    # What decoders raise on purpose says something; what they stumble over does not.
+    meant = detail and isinstance(error, (OSError, ValueError, SyntaxError, RuntimeError))
+    return PhotoError(path, f"is damaged ({detail})" if meant else "is damaged", COPY_AGAIN)
 
 
 def _read_jpeg(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:

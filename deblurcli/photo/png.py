@@ -34,7 +34,8 @@ def read_png(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     texts: list[str] = []
     picture: list[bytes | memoryview] = [SIGNATURE]
     body = whole = memoryview(b"")
-    for name, body, whole in _chunks(path, file.read()):
+    warnings: list[str] = []
+    for name, body, whole in _chunks(path, file.read(), warnings):
         if name in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
             picture.append(whole)
         if name == b"IHDR":
@@ -53,7 +54,7 @@ def read_png(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     # libpng sees nothing but the picture: it would complain about odd metadata on the user's terminal.
     encoded = b"".join(picture)
     del picture, body, whole  # and with them the file's bytes
-    decoded = Decoded("png", imagecodecs.png_decode(encoded), exif=chunks.get(b"eXIf"), xmp=xmp)
+    decoded = Decoded("png", imagecodecs.png_decode(encoded), exif=chunks.get(b"eXIf"), xmp=xmp, warnings=warnings)
     if b"iCCP" in chunks:
         name_end = chunks[b"iCCP"].index(b"\0")
         decoded.icc = _inflate(chunks[b"iCCP"][name_end + 2 :])
@@ -88,8 +89,12 @@ def write_png(file: BinaryIO, samples: Samples, photo: Photo, description: str |
     file.write(encoded[HEADER_END:])
 
 
-def _chunks(path: Path, data: bytes) -> Iterator[tuple[bytes, memoryview, memoryview]]:
-    """Name and body of each chunk, and the chunk as a whole. Check sums are verified."""
+def _chunks(path: Path, data: bytes, warnings: list[str]) -> Iterator[tuple[bytes, memoryview, memoryview]]:
+    """Name and body of each chunk, and the chunk as a whole. Check sums are verified.
+
+    A damaged part of the picture is an error, a damaged ancillary chunk (its name starts with a lower-case letter)
+    is left out.
+    """
     view, position = memoryview(data), len(SIGNATURE)
     name = b""
     while name != b"IEND":
@@ -99,11 +104,14 @@ def _chunks(path: Path, data: bytes) -> Iterator[tuple[bytes, memoryview, memory
         end = position + 8 + length
         if end + 4 > len(data):
             raise PhotoError(path, "is cut short", COPY_AGAIN)
-        if zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+        if zlib.crc32(view[position + 4 : end]) == struct.unpack_from(">I", data, end)[0]:
+            yield name, view[position + 8 : end], view[position : end + 4]
+        elif name[:1].islower():
+            warnings.append(f"The {name.decode('latin-1')} part of the PNG file is damaged and was dropped.")
+        else:
             raise PhotoError(
                 path, f"is damaged: the check sum of its {name.decode('latin-1')} part is wrong", COPY_AGAIN
             )
-        yield name, view[position + 8 : end], view[position : end + 4]
         position = end + 4
 
 

@@ -95,10 +95,10 @@ def _refuse(path: Path, page: TiffPage, max_pixels: int | None) -> None:
         kind = page.dtype or f"{page.bitspersample} bits"
         raise PhotoError(path, f"holds numbers of a kind that is not supported ({kind})", CONVERT)
     size = page.parent.filehandle.size
-    segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
-    if len(segments) < math.prod(page.chunked):
+    starts, lengths = page.dataoffsets, page.databytecounts
+    if min(len(starts), len(lengths)) < math.prod(page.chunked):
         raise PhotoError(path, "is damaged: it does not say where all of its pixels are", COPY_AGAIN)
-    if any(start + length > size for start, length in segments):
+    if any(start + length > size for start, length in zip(starts, lengths, strict=False)):
         raise PhotoError(path, "is cut short", COPY_AGAIN)
 
 

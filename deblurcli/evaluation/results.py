@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import deblurcli
+from deblurcli import __version__
 
 
 def environment() -> dict[str, Any]:
@@ -23,7 +23,7 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "deblur": deblurcli.__version__,
+        "deblur": __version__,
         **{name: _version(name) for name in ("torch", "numpy", "pillow", "tifffile", "imagecodecs")},
     }
 

@@ -79,7 +79,7 @@ def draw_scene(photos: Tensor, count: int, size: int, config: SynthesisConfig, g
     background = random_crops(photos, count, size, generator)
     # One exposure for the whole scene, brighter or darker than the photo was.
     gain = 0.6 + 0.6 * torch.rand(count, 1, 1, 1, generator=generator).to(device)
-    radii, is_flat = random_fields(count, size, config.radius, config.flat_share, generator)
+    radii = random_fields(count, size, config.radius, config.flat_share, generator)
     layer_count = torch.multinomial(torch.tensor(config.layer_shares), count, replacement=True, generator=generator)
     layers = []
     for nth in range(1, len(config.layer_shares)):
@@ -93,7 +93,7 @@ def draw_scene(photos: Tensor, count: int, size: int, config: SynthesisConfig, g
                     radius=config.radius.draw(len(at), generator).to(device),
                 )
             )
-    return Scene(background * gain, radii.to(device), is_flat.to(device), tuple(layers))
+    return Scene(background * gain, radii.to(device), tuple(layers))
 
 
 def draw_pairs(photos: Tensor, count: int, crop: int, config: SynthesisConfig, generator: torch.Generator) -> Pairs:
@@ -129,4 +129,4 @@ def _in_focus(scene: Scene, chosen: Tensor) -> Scene:
         for layer in scene.layers
     )
     field = torch.where(chosen.view(-1, 1, 1, 1), 0.0, scene.field)
-    return Scene(scene.background, field, scene.is_flat | chosen, layers)
+    return Scene(scene.background, field, layers)

@@ -42,7 +42,9 @@ class Lens:
         def uniform(low: float, high: float) -> Tensor:
             return low + (high - low) * torch.rand(count, generator=generator)
 
-        family = torch.multinomial(torch.tensor(shares), count, replacement=True, generator=generator)
+        family = torch.multinomial(
+            torch.tensor(shares, dtype=torch.float32), count, replacement=True, generator=generator
+        )
         blades = torch.randint(5, 10, (count,), generator=generator).float()
         return Lens(
             gaussian=(family == FAMILIES.index("gaussian")).float(),

@@ -47,13 +47,11 @@ class Scene:
     Attributes:
         background: (B, 3, H, W) linear light.
         field: (B, 1, H, W) blur radius of the background, px.
-        is_flat: (B,) bool, the field is constant.
         layers: cut-outs from far to near.
     """
 
     background: Tensor
     field: Tensor
-    is_flat: Tensor
     layers: tuple[Layer, ...] = ()
 
 
@@ -82,11 +80,11 @@ def smooth_noise(count: int, size: int, cells: int, generator: torch.Generator) 
     return (surface - low) / (high - low).clamp(min=1e-6)
 
 
-def random_fields(count: int, size: int, prior: RadiusPrior, flat_share: float, generator: torch.Generator) -> tuple:
-    """Blur-radius fields: (count, 1, size, size) px and (count,) bool, which of them are constant.
+def random_fields(count: int, size: int, prior: RadiusPrior, flat_share: float, generator: torch.Generator) -> Tensor:
+    """Blur-radius fields, (count, 1, size, size) px.
 
-    Those that are not are half planes tilted through focus (the signed defocus is linear, its size is the radius)
-    and half soft bumps.
+    Some are constant; of the others half are tilted planes, some of them through focus (the signed defocus is linear,
+    its size is the radius), and half soft bumps.
     """
     axis = torch.linspace(-0.5, 0.5, size)
     angle = 2 * math.pi * torch.rand(count, 1, 1, 1, generator=generator)
@@ -97,8 +95,8 @@ def random_fields(count: int, size: int, prior: RadiusPrior, flat_share: float, 
     one, other = prior.draw(count, generator).view(-1, 1, 1, 1), prior.draw(count, generator).view(-1, 1, 1, 1)
     through_focus = is_ramp & (torch.rand(count, 1, 1, 1, generator=generator) < 0.3)
     field = torch.lerp(one.expand_as(relief), torch.where(through_focus, -other, other).expand_as(relief), relief).abs()
-    is_flat = torch.rand(count, generator=generator) < flat_share
-    return torch.where(is_flat.view(-1, 1, 1, 1), one, field), is_flat
+    is_flat = torch.rand(count, 1, 1, 1, generator=generator) < flat_share
+    return torch.where(is_flat, one, field)
 
 
 def random_mattes(count: int, size: int, generator: torch.Generator) -> Tensor:
@@ -143,30 +141,30 @@ def blur(picture: Tensor, radius: Tensor, lens: Lens, owner: Tensor | None = Non
     return torch.fft.irfft2(spectrum * transfer, s=(height, width))
 
 
-def blur_by_field(picture: Tensor, field: Tensor, is_flat: Tensor, lens: Lens) -> Tensor:
+def blur_by_field(picture: Tensor, field: Tensor, lens: Lens) -> Tensor:
     """Blurs each pixel by its own radius, interpolating between ``FIELD_LEVELS`` copies blurred as a whole.
 
     Args:
         picture: (B, 3, H, W) linear light.
         field: (B, 1, H, W) radius, px.
-        is_flat: (B,) bool; those need a single copy.
         lens: B lenses.
     """
-    low, high = field.amin((1, 2, 3)), field.amax((1, 2, 3))
-    owner, radius, step = [], [], []
-    for i in range(len(picture)):
-        levels = 1 if is_flat[i] else FIELD_LEVELS
+    owner: list[int] = []
+    radius: list[Tensor] = []
+    step: list[float] = []
+    for i, (low, high) in enumerate(zip(field.amin((1, 2, 3)).tolist(), field.amax((1, 2, 3)).tolist(), strict=True)):
+        # Where the radius hardly varies a single copy serves, with weight 1 everywhere.
+        levels, spacing = (1, math.inf) if high - low < 0.05 else (FIELD_LEVELS, (high - low) / (FIELD_LEVELS - 1))
         owner += [i] * levels
-        radius.append(torch.linspace(float(low[i]), float(high[i]), levels))
-        step += [max(float(high[i] - low[i]) / (FIELD_LEVELS - 1), 1e-6)] * levels
+        radius.append(torch.linspace(low, high, levels))
+        step += [spacing] * levels
     index = torch.tensor(owner, device=picture.device)
     radii = torch.cat(radius).to(picture.device)
     copies = blur(picture, radii, lens.pick(index), index)
     distance = (field[index] - radii.view(-1, 1, 1, 1)).abs() / torch.tensor(step, device=picture.device).view(
         -1, 1, 1, 1
     )
-    weight = torch.where(is_flat[index].view(-1, 1, 1, 1), 1.0, (1 - distance).clamp(min=0))
-    return torch.zeros_like(picture).index_add_(0, index, copies * weight)
+    return torch.zeros_like(picture).index_add_(0, index, copies * (1 - distance).clamp(min=0))
 
 
 def render(scene: Scene, lens: Lens) -> tuple[Tensor, Tensor, Tensor]:
@@ -176,7 +174,7 @@ def render(scene: Scene, lens: Lens) -> tuple[Tensor, Tensor, Tensor]:
         blurred (B, 3, H, W) and sharp (B, 3, H, W), both linear light, and the blur radius (B, 1, H, W) in px.
         Within a largest radius of the border the blurred picture wraps around and is to be cut off.
     """
-    blurred = blur_by_field(scene.background, scene.field, scene.is_flat, lens)
+    blurred = blur_by_field(scene.background, scene.field, lens)
     sharp, radius = scene.background.clone(), scene.field.clone()
     for layer in scene.layers:
         at = layer.scene

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -68,7 +69,7 @@ class TrainingState:
             self.optimizer.load_state_dict(content["optimizer"])
             for name, value in content["average"].items():
                 self.average[name].copy_(value)
-        except (OSError, KeyError, RuntimeError, ValueError) as error:
+        except (OSError, KeyError, RuntimeError, ValueError, UnpicklingError) as error:
             raise WeightsError(f"{path}: not a training state of this recipe: {error}") from error
         self.step, self.seconds = content["step"], content["seconds"]
         self.cooldown, self.best, self.history = content["cooldown"], content["best"], content["history"]

@@ -1,0 +1,118 @@
+"""INIKNet-fast: its head's promises, and its row in the table."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from deblurcli.networks.build import build_network
+from deblurcli.networks.iniknet_fast import INIKNetFast, inverse_filter
+from deblurcli.networks.spec import network_spec
+
+torch.manual_seed(0)
+
+
+def randomised(**config: object) -> INIKNetFast:
+    """A small network whose heads are not zero."""
+    network = INIKNetFast(widths=(8, 8, 8), depths=(1, 1, 1), atoms=3, **config)  # type: ignore[arg-type]
+    for head in (network.mu_head, *network.omega_heads):
+        torch.nn.init.normal_(head.weight, std=0.3)  # type: ignore[arg-type]
+    return network.eval()
+
+
+def test_untrained_is_the_identity() -> None:
+    x = torch.rand(2, 3, 64, 40)
+    assert torch.equal(INIKNetFast()(x).picture, x)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_flat_areas_cannot_change(levels: int) -> None:
+    x = torch.rand(1, 3, 1, 1).expand(1, 3, 64, 64).contiguous()
+    torch.testing.assert_close(randomised(levels=levels)(x).picture, x, atol=2e-6, rtol=0)
+
+
+def test_brightness_is_preserved_away_from_borders() -> None:
+    """Atoms have mean zero, so where μ and ω do not vary the mean of the picture stays what it was."""
+    network = randomised()
+    for head in (network.mu_head, *network.omega_heads):
+        torch.nn.init.zeros_(head.weight)  # type: ignore[arg-type]
+        # The same for the four pixels that a half-resolution one is shuffled into.
+        values = 0.05 * torch.randn(len(head.bias) // 4 if len(head.bias) % 4 == 0 else len(head.bias))  # type: ignore[arg-type]
+        head.bias.data = values.repeat_interleave(len(head.bias) // len(values))  # type: ignore[arg-type,union-attr]
+    x = torch.zeros(1, 3, 256, 256)
+    x[..., 96:160, 96:160] = torch.rand(1, 3, 64, 64)
+    restored = network(x).picture
+    assert (restored - x).abs().max() > 0.01
+    torch.testing.assert_close(restored.mean((2, 3)), x.mean((2, 3)), atol=1e-5, rtol=0)
+
+
+def test_atoms_are_balanced() -> None:
+    for atoms in INIKNetFast().dictionary():
+        assert atoms.mean((2, 3)).abs().max() < 1e-6
+        torch.testing.assert_close(atoms.abs().sum((2, 3)), torch.ones(10, 1))
+
+
+def naive(network: INIKNetFast, x: Tensor) -> Tensor:
+    """The docstring's formula, one pixel's inverse kernel at a time, for a single level."""
+    maps = network(x, maps=True).maps
+    restored = x.clone()
+    for nth, (size, atoms) in enumerate(zip(network.sizes, network.dictionary(), strict=True)):
+        reach = size // 2
+        padded = torch.nn.functional.pad(x, (reach,) * 4, mode="reflect")
+        for row in range(x.shape[2]):
+            for column in range(x.shape[3]):
+                kernel = torch.einsum("n,nij->ij", maps["omega"][0, :, row, column], atoms[:, 0])
+                seen = padded[0, :, row : row + size, column : column + size]
+                change = (seen * kernel).sum((1, 2)) * maps["mu"][0, nth + 1, row, column]
+                restored[0, :, row, column] += change
+    return restored
+
+
+def test_equals_the_naive_formula() -> None:
+    network = randomised(levels=1, sizes=(3, 5))
+    x = torch.rand(1, 3, 32, 40)
+    with torch.no_grad():
+        torch.testing.assert_close(network(x).picture, naive(network, x), atol=1e-5, rtol=0)
+
+
+def test_inverse_filter_keeps_colours_apart() -> None:
+    y = torch.zeros(1, 3, 16, 16)
+    y[:, 1] = torch.rand(16, 16)
+    changed = inverse_filter(y, torch.rand(1, 2, 16, 16), torch.randn(2, 1, 5, 5))
+    assert changed[:, 1].abs().max() > 0
+    assert changed[:, [0, 2]].abs().max() == 0
+
+
+def test_maps_are_what_the_table_says() -> None:
+    network = randomised()
+    restored = network(torch.rand(1, 3, 64, 48), maps=True)
+    mu, size = restored.maps["mu"], restored.maps["defocus_size"]
+    torch.testing.assert_close(mu.sum(1), torch.ones(1, 64, 48))
+    assert network.kernel_sizes == (1, 5, 9, 15, 10, 18, 30, 20, 36, 60)
+    assert 1 <= size.min() <= size.max() <= 60
+    assert all(plane.shape[2:] == (64, 48) for plane in restored.maps.values())
+
+
+@pytest.mark.parametrize("name", ["iniknet-fast", "tiny"])
+def test_declared_context_is_how_far_it_looks(name: str) -> None:
+    """A not-a-number spreads to every pixel that looks at it, whatever the weights."""
+    spec, network = network_spec(name), build_network(name).eval()
+    reach = 0
+    for at in range(256, 256 + spec.multiple_of):
+        x = torch.full((1, 3, spec.min_size, 512), 0.5)
+        x[..., spec.min_size // 2, at] = torch.nan
+        with torch.no_grad():
+            spread = network(x).picture.isnan().any(1).any(1)[0].nonzero()
+        reach = max(reach, at - int(spread.min()), int(spread.max()) - at)
+    assert reach == spec.context
+
+
+def test_bfloat16_predictor_changes_little() -> None:
+    network, x = build_network("tiny").eval(), torch.rand(1, 3, 64, 64)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        half = network(x).picture
+    with torch.no_grad():
+        full = network(x).picture
+    assert half.dtype == torch.float32
+    assert (half - full).abs().mean() < 0.5 / 255

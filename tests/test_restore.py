@@ -1,0 +1,112 @@
+"""The data flow: blending, floats beyond white, running out of memory, the Python interface."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import deblurcli
+from deblurcli.arrays import Maps, Picture
+from deblurcli.backends.torch_backend import choose_device
+from deblurcli.errors import DeviceError, TileTooLargeError, UsageError, WeightsError
+from deblurcli.networks.spec import network_spec
+from deblurcli.photo.photo import Photo
+from deblurcli.restore import Deblurrer
+
+RNG = np.random.default_rng(0)
+
+
+class Brighter:
+    """A backend that adds 0.1, and runs out of memory above a tile size."""
+
+    name, device, precision = "fake", "nowhere", "fp32"
+    spec = network_spec("tiny")
+
+    def __init__(self, largest: int = 10**9) -> None:
+        self.largest, self.calls = largest, 0
+
+    def run(self, picture: Picture, maps: bool = False) -> tuple[Picture, Maps]:
+        self.calls += 1
+        if picture.shape[0] * picture.shape[1] > self.largest:
+            raise TileTooLargeError("full")
+        planes = {m.name: np.full((m.channels, *picture.shape[:2]), 7, np.float32) for m in self.spec.maps}
+        return picture + np.float32(0.1), planes if maps else {}
+
+    def memory_budget(self) -> int:
+        return 10**9
+
+    def bytes_per_pixel(self, maps: bool = False) -> float:
+        return 100.0
+
+
+def test_picture_in_picture_out() -> None:
+    picture = RNG.random((50, 70, 3), np.float32)
+    restored, maps = Deblurrer(Brighter(), "none")(picture, maps=True)
+    np.testing.assert_allclose(restored, picture + 0.1, atol=1e-6)
+    assert {name: plane.shape for name, plane in maps.items()} == {
+        "mu": (3, 50, 70),
+        "omega": (2, 50, 70),
+        "defocus_size": (1, 50, 70),
+    }
+    assert all((plane == 7).all() for plane in maps.values())
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((4, 4)), np.zeros((4, 4, 3), np.uint8), np.zeros((0, 4, 3), np.float32)])
+def test_other_arrays_are_refused(wrong: np.ndarray) -> None:
+    with pytest.raises(UsageError):
+        Deblurrer(Brighter(), "none")(wrong)
+
+
+def test_values_beyond_white_are_kept() -> None:
+    picture = np.full((40, 40, 3), 3.0, np.float32)
+    picture[0, 0] = np.nan
+    restored = Deblurrer(Brighter(), "none")(picture)
+    np.testing.assert_allclose(restored[1:], 3.1, atol=1e-6)
+    assert np.isnan(restored[0, 0]).all()
+    assert np.isfinite(restored[0, 1:]).all()
+
+
+@pytest.mark.parametrize("amount", [0.0, 0.25, 1.0])
+def test_amount(amount: float) -> None:
+    photo = Photo(RNG.integers(0, 200, (40, 40, 3), dtype=np.uint8))
+    result = Deblurrer(Brighter(), "none").restore(photo, amount=amount).photo
+    expected = np.rint(photo.pixels + amount * 25.5)
+    assert np.abs(result.pixels - expected).max() <= (0 if amount == 0 else 1)
+
+
+def test_out_of_memory_starts_again_with_smaller_tiles() -> None:
+    backend = Brighter(largest=300 * 300)
+    photo = Photo(RNG.integers(0, 200, (700, 500, 3), dtype=np.uint16))
+    seen: list[tuple[int, int]] = []
+    result = Deblurrer(backend, "none").restore(photo, progress=lambda done, total: seen.append((done, total)))
+    np.testing.assert_allclose(result.photo.pixels, photo.pixels + 0.1 * 65535, atol=1)
+    assert max(result.tile_shape) <= 300
+    assert result.tiles > 1
+    assert seen[-1] == (result.tiles, result.tiles)
+
+
+def test_memory_that_never_suffices_is_an_error() -> None:
+    with pytest.raises(TileTooLargeError):
+        Deblurrer(Brighter(largest=1), "none").restore(Photo(np.zeros((64, 64, 3), np.uint8)))
+
+
+def test_load_refuses_what_is_not_there() -> None:
+    with pytest.raises(UsageError, match="resnet"):
+        deblurcli.load("resnet")
+    with pytest.raises(UsageError, match="tensorflow"):
+        deblurcli.load("tiny", backend="tensorflow")
+    with pytest.raises(DeviceError, match="cuda:42"):
+        deblurcli.load("tiny", device="cuda:42")
+    with pytest.raises(WeightsError):
+        deblurcli.load("iniknet-fast", weights="no such tag")
+
+
+def test_cpu_is_chosen_when_asked_for() -> None:
+    assert str(choose_device("cpu")) == "cpu"
+
+
+def test_same_weights_same_result() -> None:
+    picture = RNG.random((40, 40, 3), np.float32)
+    one, other = (deblurcli.load("tiny", device="cpu")(picture) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+    assert np.abs(one - picture).max() > 0.01

@@ -39,6 +39,15 @@ def tiny() -> INIKNet:
     return INIKNet(width=4, atoms=2).eval()
 
 
+def golden_outputs(network: INIKNet, x: Tensor) -> dict[str, Tensor]:
+    """Everything the golden file has, under its names."""
+    with torch.no_grad():
+        restored: Restored = network(x, maps=True, coarse=True)
+        atoms = {f"atoms_{v.shape[-1]}": v.squeeze(1) for v in network.dictionary()}
+    half, quarter = restored.coarse
+    return {"output": restored.picture, "output_half": half, "output_quarter": quarter, **restored.maps, **atoms}
+
+
 def noise(*shape: int) -> Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(1))
 
@@ -47,12 +56,7 @@ def noise(*shape: int) -> Tensor:
 
 
 def test_every_golden_array(authors: INIKNet, golden: Golden) -> None:
-    with torch.no_grad():
-        restored: Restored = authors(golden.input, maps=True, coarse=True)
-        atoms = {f"atoms_{v.shape[-1]}": v.squeeze(1) for v in authors.dictionary()}
-    half, quarter = restored.coarse
-    ours = {"output": restored.picture, "output_half": half, "output_quarter": quarter, **restored.maps, **atoms}
-
+    ours = golden_outputs(authors, golden.input)
     assert ours.keys() == golden.expected.keys()
     for name, expected in golden.expected.items():
         torch.testing.assert_close(ours[name], expected, atol=TOLERANCE, rtol=0, msg=lambda m, n=name: f"{n}: {m}")

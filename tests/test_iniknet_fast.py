@@ -88,9 +88,10 @@ def test_maps_are_what_the_table_says() -> None:
     network = randomised()
     restored = network(torch.rand(1, 3, 64, 48), maps=True)
     mu, size = restored.maps["mu"], restored.maps["defocus_size"]
-    torch.testing.assert_close(mu.sum(1), torch.ones(1, 64, 48))
-    assert network.kernel_sizes == (1, 5, 9, 15, 10, 18, 30, 20, 36, 60)
+    torch.testing.assert_close(mu.unflatten(1, (3, 4)).sum(2), torch.ones(1, 3, 64, 48))
+    assert network.kernel_sizes == (1, 5, 9, 15, 1, 10, 18, 30, 1, 20, 36, 60)
     assert 1 <= size.min() <= size.max() <= 60
+    assert restored.maps["blur_radius"].min() >= 0
     assert all(plane.shape[2:] == (64, 48) for plane in restored.maps.values())
 
 

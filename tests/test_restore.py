@@ -47,11 +47,14 @@ def test_picture_in_picture_out() -> None:
         "mu": (3, 50, 70),
         "omega": (2, 50, 70),
         "defocus_size": (1, 50, 70),
+        "blur_radius": (1, 50, 70),
     }
     assert all((plane == 7).all() for plane in maps.values())
 
 
-@pytest.mark.parametrize("wrong", [np.zeros((4, 4)), np.zeros((4, 4, 3), np.uint8), np.zeros((0, 4, 3), np.float32)])
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((4, 4), np.float32), np.zeros((4, 4, 3), np.uint8), np.zeros((0, 4, 3), np.float32)]
+)
 def test_other_arrays_are_refused(wrong: np.ndarray) -> None:
     with pytest.raises(UsageError):
         Deblurrer(Brighter(), "none")(wrong)

@@ -144,7 +144,7 @@ def test_jpeg_is_like_the_real_one() -> None:
         ours = jpeg(picture, torch.tensor([float(quality)]))[0].permute(1, 2, 0).numpy()
         file = io.BytesIO()
         Image.fromarray((before * 255).round().astype(np.uint8)).save(file, "JPEG", quality=quality, subsampling=2)
-        theirs = np.asarray(Image.open(file), np.float32) / 255
+        theirs = (np.asarray(Image.open(file)) / 255).astype(np.float32)
         assert abs(psnr(ours, before) - psnr(theirs, before)) < 1
         losses.append(psnr(ours, before))
     assert losses[1] > losses[0] + 2

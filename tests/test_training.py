@@ -25,12 +25,15 @@ CPU = torch.device("cpu")
 SMALL = Recipe(
     network="iniknet-fast",
     config={"widths": [8, 8, 8], "depths": [1, 1, 1], "atoms": 4, "sizes": [5, 9], "levels": 1},
+    atom_steps=150,
     crop=48,
     batch=4,
     warmup=5,
     learning_rate=3e-3,
     ema=0.98,
-    synthesis=SynthesisConfig(radius=RadiusPrior(sharp=0.1, smallest=2.0, largest=3.0), layer_shares=(1.0, 0.0)),
+    synthesis=SynthesisConfig(
+        radius=RadiusPrior(sharp=0.0, smallest=2.0, largest=3.0), layer_shares=(1.0, 0.0), identity_share=0.0
+    ),
 )
 
 
@@ -62,9 +65,7 @@ def test_resume_equals_uninterrupted(photos: torch.Tensor, tmp_path: Path) -> No
     run(SMALL, photos, tmp_path / "slices", 5)
     slices = run(SMALL, photos, tmp_path / "slices", 3, resume=True)
     assert slices.step == whole.step == 8
-    for (name, one), other in zip(
-        whole.network.state_dict().items(), slices.network.state_dict().values(), strict=True
-    ):
+    for name, one in whole.network.state_dict().items():
         assert torch.equal(one, slices.network.state_dict()[name]), name
         assert torch.equal(whole.average[name], slices.average[name]), name
 
@@ -103,7 +104,7 @@ def test_it_learns(photos: torch.Tensor, tmp_path: Path) -> None:
     loop.train(state, photos, cases, tmp_path / "run", minutes=10, steps=250)
     header = read_header(tmp_path / "run/best.safetensors")
     assert header.scores["gain"] > 0.5
-    assert header.scores["sharp"] > 25
+    assert header.scores["sharp"] > 20
     for name in ("curves.png", "samples.png"):
         assert Image.open(tmp_path / "run" / name).size[0] > 100
 
@@ -141,3 +142,20 @@ def test_recipe_survives_the_state(photos: torch.Tensor, tmp_path: Path) -> None
     run(SMALL, photos, tmp_path, 1)
     content = torch.load(tmp_path / "state.pt", weights_only=True)
     assert content["recipe"]["synthesis"]["radius"]["largest"] == 3.0
+
+
+def test_atoms_start_as_a_basis_of_wiener_inverses() -> None:
+    """Fitted atoms lose little against the best filters of their size; random ones lose most of what there is."""
+    from deblurcli.networks.iniknet_fast import BalancedAtoms
+    from deblurcli.synthesis.psf import Lens
+    from deblurcli.training.dictionary import fit_atoms, problem
+
+    torch.manual_seed(0)
+    dictionary = BalancedAtoms((5, 9), 8)
+    lens = Lens.random(4, (1, 0, 0), torch.Generator().manual_seed(9))
+    task = problem(9, torch.tensor([1.0, 1.5, 2.0, 3.0]), torch.full((4,), 1 / 255), lens)
+    at_random = task.loss(dictionary()[1].flatten(1)).mean()
+    fit_atoms(dictionary, 300)
+    fitted = task.loss(dictionary()[1].flatten(1)).mean()
+    assert (task.best < task.before).all()
+    assert fitted < 0.8 < at_random

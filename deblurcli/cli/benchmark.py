@@ -36,6 +36,7 @@ def benchmark(
     """
     from deblurcli.evaluation.results import command_line, write_results
     from deblurcli.evaluation.timing import calibration, measure
+    from deblurcli.restore import load
 
     arguments = ["--backend", backend, "--device", device, "--precision", precision, "--tile", tile]
     for option, value in (("--network", network), ("--weights", weights)):
@@ -45,4 +46,6 @@ def benchmark(
     for name, value in figures.items():
         click.echo(f"{name}: {value}")
     if output:
-        write_results(output, command_line(), figures)
+        write_results(
+            output, command_line(), {"network": str(load(network, weights, backend, device, precision))} | figures
+        )

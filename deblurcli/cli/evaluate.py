@@ -38,7 +38,7 @@ def evaluate(
     from rich.console import Console
     from rich.table import Table
 
-    from deblurcli.evaluation.evaluate import run_suite, summary
+    from deblurcli.evaluation.evaluate import SEAM_TILE, run_suite, summary
     from deblurcli.evaluation.results import command_line, write_results
     from deblurcli.restore import load
 
@@ -51,4 +51,5 @@ def evaluate(
     Console().print(table)
     if output:
         rounded = [{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
-        write_results(output, command_line(), {"network": str(deblurrer), "summary": figures, "rows": rounded})
+        content = {"network": str(deblurrer), "tile": SEAM_TILE, "summary": figures, "rows": rounded}
+        write_results(output, command_line(), content)

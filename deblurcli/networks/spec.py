@@ -70,6 +70,10 @@ DEFOCUS_SIZE = MapSpec(
     "defocus_size", "Σμ·M", "px", (1.0, None), 1, "Mean size of the kernels used here: the more defocused, the larger."
 )
 
+BLUR_RADIUS = MapSpec(
+    "blur_radius", "R", "px", (0.0, None), 1, "Radius of the disc that a point of light has become here."
+)
+
 NETWORKS: dict[str, NetworkSpec] = {
     spec.name: spec
     for spec in (
@@ -91,16 +95,17 @@ NETWORKS: dict[str, NetworkSpec] = {
             title="INIKNet-fast",
             paper="this project: INIKNet's head with a half-resolution predictor and a pyramid of inverse kernels",
             build="deblurcli.networks.iniknet_fast:INIKNetFast",
-            parameters=1_026_606,
+            parameters=1_026_903,
             multiple_of=8,
             min_size=32,
             context=112,
             halo=64,
             channel_order="rgb",
             maps=(
-                MapSpec("mu", "μ", "1", (0.0, 1.0), 10, "How much each kernel size (1, then 5 … 60 px) is used here."),
+                MapSpec("mu", "μ", "1", (0.0, 1.0), 12, "How much each kernel size is used here, at 1, 1/2 and 1/4."),
                 MapSpec("omega", "ω", "1", (None, None), 30, "How strongly each inverse-kernel atom is applied here."),
                 DEFOCUS_SIZE,
+                BLUR_RADIUS,
             ),
         ),
         NetworkSpec(
@@ -118,6 +123,7 @@ NETWORKS: dict[str, NetworkSpec] = {
                 MapSpec("mu", "μ", "1", (0.0, 1.0), 3, "How much each kernel size is used here."),
                 MapSpec("omega", "ω", "1", (None, None), 2, "How strongly each inverse-kernel atom is applied here."),
                 DEFOCUS_SIZE,
+                BLUR_RADIUS,
             ),
             untrained=True,
         ),

@@ -22,8 +22,10 @@ T = TypeVar("T")
 class LossConfig:
     """Weights of the losses; see ``training.losses``."""
 
+    error: float = 0.05
     frequency: float = 0.1
-    kernel_size: float = 0.01
+    kernel_size: float = 0.003
+    radius: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Recipe:
         seed: of the network's start and of every drawn pair.
         crop, batch: size in px and number of the pairs of one step.
         learning_rate: on the plateau; reached linearly over ``warmup`` steps and left only by a cool-down.
+        atom_steps: of the fit that the atoms start from (``training.dictionary``); 0 starts them at random.
         ema: decay of the averaged weights, which are the ones that are validated and released.
         clip: largest gradient norm.
         synthesis, loss: see there.
@@ -48,6 +51,7 @@ class Recipe:
     learning_rate: float = 1e-3
     warmup: int = 200
     weight_decay: float = 0.0
+    atom_steps: int = 1500
     ema: float = 0.999
     clip: float = 1.0
     synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)

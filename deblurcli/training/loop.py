@@ -25,20 +25,33 @@ from deblurcli.arrays import Picture
 from deblurcli.evaluation.validation import Case, scores
 from deblurcli.networks.blocks import channels_last
 from deblurcli.networks.build import build_network
+from deblurcli.networks.iniknet_fast import BalancedAtoms
 from deblurcli.synthesis.pairs import draw_pairs
 from deblurcli.training.config import Recipe
+from deblurcli.training.dictionary import fit_atoms
 from deblurcli.training.losses import total_loss
 from deblurcli.training.plots import plot_curves, plot_samples
 from deblurcli.training.state import TrainingState
 from deblurcli.weights.checkpoint import Header, save_checkpoint
 
+ATOM_PACE = 0.1  # of the learning rate: everything else hangs on the atoms, and sine networks are touchy
+
 
 def start(recipe: Recipe, device: torch.device) -> TrainingState:
     """A run before its first step; the same seed gives the same network."""
     torch.manual_seed(recipe.seed)
-    network = channels_last(build_network(recipe.network, recipe.config).to(device)).train()
+    network = channels_last(build_network(recipe.network, recipe.config)).train()
+    if recipe.atom_steps and isinstance(dictionary := getattr(network, "dictionary", None), BalancedAtoms):
+        fit_atoms(dictionary, recipe.atom_steps, recipe.seed)
+    network.to(device)
+    atoms, others = [], []
+    for name, parameter in network.named_parameters():
+        (atoms if name.startswith("dictionary.") else others).append(parameter)
     optimizer = torch.optim.AdamW(
-        network.parameters(), recipe.learning_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay, fused=True
+        [{"params": others, "pace": 1.0}, {"params": atoms, "pace": ATOM_PACE}],
+        betas=(0.9, 0.95),
+        weight_decay=recipe.weight_decay,
+        fused=True,
     )
     average = {name: value.detach().clone().float() for name, value in network.state_dict().items()}
     return TrainingState(recipe, network, optimizer, average)
@@ -93,6 +106,7 @@ def train(
             _validate(state, cases, folder, recent, photos)
             recent, validated, validation_cost = [], time.monotonic(), time.monotonic() - now
         if now - saved > 120 or over:
+            state.seconds = earlier + time.monotonic() - began
             state.save(folder / "state.pt")
             saved = time.monotonic()
         if over:
@@ -102,7 +116,7 @@ def train(
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + state.step)
         pairs = draw_pairs(photos, recipe.batch, recipe.crop, recipe.synthesis, generator)
         for group in state.optimizer.param_groups:
-            group["lr"] = learning_rate(state)
+            group["lr"] = group["pace"] * learning_rate(state)
         blurred = pairs.blurred.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, autocast or torch.bfloat16, enabled=autocast is not None):
             restored = forward(blurred, maps=True)

@@ -1,0 +1,94 @@
+"""A start for the atoms: a basis of the best linear inverses, so that training need not find them by chance.
+
+Ten random atoms span next to nothing of the inverse kernels that deblurring needs, and learning ten shapes and how to
+mix them at once is slow. What they should span is known beforehand: for a picture with the power spectrum of photos
+(1/f²), blurred by a PSF of ours and with the sensor's noise, the best filter of a given support has a closed form.
+The atoms' sine networks are fitted to whatever ten shapes lose least against those filters, in dB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from deblurcli.networks.blocks import AtomDictionary
+from deblurcli.synthesis.psf import Lens, otf, psf
+
+GRID = 96  # px; the correlations of blurred pictures have faded well within half of it
+
+
+@dataclass(frozen=True)
+class Problem:
+    """K deblurring problems for filters of T taps, as least squares over the statistics of photos.
+
+    Attributes:
+        normal: (K, T, T) correlations of the blurred picture with itself, tap against tap.
+        wanted: (K, T) correlations of what is missing with the blurred picture.
+        before: (K,) mean squared error of the blurred picture. best: of the best filter with these taps.
+    """
+
+    normal: Tensor
+    wanted: Tensor
+    before: Tensor
+    best: Tensor
+
+    def loss(self, atoms: Tensor) -> Tensor:
+        """How many dB more error (K,) the best mixtures of ``atoms`` (N, T) leave than the best filters."""
+        normal = atoms @ self.normal @ atoms.T
+        # A trace of ridge: mixtures that cancel each other are no basis to learn from.
+        jitter = 1e-3 * normal.diagonal(dim1=1, dim2=2).mean(1).view(-1, 1, 1) * torch.eye(len(atoms))
+        wanted = self.wanted @ atoms.T
+        removed = (wanted * torch.linalg.solve(normal + jitter, wanted)).sum(1)
+        return 10 * torch.log10((self.before - removed) / self.best)
+
+
+def problem(size: int, radius: Tensor, noise: Tensor, lens: Lens, contrast: float = 0.2) -> Problem:
+    """Problems for filters of ``size`` × ``size`` taps.
+
+    Args:
+        radius: (K,) blur radii, px. noise: (K,) standard deviations. lens: K lenses.
+        contrast: standard deviation of the photos' values, white is 1.
+    """
+    frequency = torch.fft.fftfreq(GRID).view(-1, 1), torch.fft.rfftfreq(GRID).view(1, -1)
+    power = 1 / (frequency[0] ** 2 + frequency[1] ** 2 + (1 / GRID) ** 2)
+    power = power * contrast**2 / torch.fft.irfft2(power, s=(GRID, GRID))[0, 0]
+    transfer = otf(psf(radius, lens, 51), GRID, GRID)
+    blurred = power * transfer.abs() ** 2
+    itself = torch.fft.irfft2(blurred, s=(GRID, GRID))
+    itself[:, 0, 0] += noise**2
+    cross = torch.fft.irfft2(power * transfer.real, s=(GRID, GRID))
+
+    row = torch.arange(size).repeat_interleave(size) - size // 2
+    column = torch.arange(size).repeat(size) - size // 2
+    normal = itself[:, row.view(-1, 1) - row, column.view(-1, 1) - column]
+    wanted = (cross - itself)[:, row, column]
+    before = contrast**2 - 2 * cross[:, 0, 0] + itself[:, 0, 0]
+    best = before - (wanted * torch.linalg.solve(normal.double(), wanted.double()).float()).sum(1)
+    return Problem(normal, wanted, before, best)
+
+
+def fit_atoms(dictionary: AtomDictionary, steps: int, seed: int = 0) -> float:
+    """Fits the atoms in place and returns the dB that their best mixtures lose on average.
+
+    Each size is asked to undo the radii for which it is wide enough: up to half its side.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    problems = []
+    for size in dictionary.sizes:
+        count = 32
+        radius = torch.logspace(-0.15, torch.tensor(size / 2).log10().item(), count)
+        noise = torch.tensor([0.5, 1.0, 2.0, 4.0]).repeat(count // 4) / 255
+        problems.append(problem(size, radius, noise, Lens.random(count, (0.6, 0.2, 0.2), generator)))
+    optimizer = torch.optim.Adam(dictionary.parameters(), 3e-3)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    loss = torch.tensor(torch.nan)
+    for _ in range(steps):
+        losses = [p.loss(v.flatten(1)).mean() for p, v in zip(problems, dictionary.sample(), strict=True)]
+        loss = torch.stack(losses).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        scheduler.step()
+    return float(loss.detach())

@@ -1,0 +1,66 @@
+"""What the README tells people to type works, and its figures are those in results/."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deblurcli.evaluation.results import readme_table
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    line.split("#")[0].strip()
+    for language, block in BLOCKS
+    for line in block.splitlines()
+    if language == "sh" and line.startswith("deblur ")
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8))
+    (tmp_path / "shots" / "more").mkdir(parents=True)
+    for name in ("photo.jpg", "photo.tif", "shots/a.jpg", "shots/more/b.jpg"):
+        picture.save(tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands(command: str, folder: Path) -> None:
+    before = {path for path in folder.rglob("*") if path.is_file()}
+    arguments = [*shlex.split(command)[1:], "-m", "tiny", "--device", "cpu"]
+    done = subprocess.run([sys.executable, "-m", "deblurcli", *arguments], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert {path for path in folder.rglob("*") if path.is_file()} - before
+
+
+def test_there_are_commands() -> None:
+    assert len(COMMANDS) >= 4
+
+
+def test_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (code,) = (block for language, block in BLOCKS if language == "python")
+    exec(code.replace('"iniknet-fast"', '"tiny"'), {})
+    assert (folder / "sharp.png").is_file()
+
+
+def test_figures_are_those_in_results() -> None:
+    block = README.partition("tests compare -->\n")[2].partition("<!-- end of results -->")[0]
+    assert block.strip() == readme_table(ROOT / "results").strip()
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+    for path in re.findall(r"`((?:deblurcli|weights|examples|results)/[\w./-]+)`", README):
+        assert (ROOT / path).exists(), path

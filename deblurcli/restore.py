@@ -16,7 +16,7 @@ from deblurcli.errors import UsageError
 from deblurcli.networks.spec import DEFAULT_NETWORK, network_spec
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import to_codes, to_float
-from deblurcli.tiling import Plan, Progress, tiled, with_smaller_tiles
+from deblurcli.tiling import Plan, Progress, Region, tiled, with_smaller_tiles
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,36 @@ class Restoration:
     tiles: int
     tile_shape: tuple[int, int]
     maps: Maps = field(default_factory=dict)
+
+
+class BlockMeans:
+    """A map put together from regions, each block of ``scale`` × ``scale`` px averaged: few bytes for many channels."""
+
+    def __init__(self, channels: int, height: int, width: int, scale: int) -> None:
+        self.scale, self.height, self.width = scale, height, width
+        self._sums = np.zeros((-(-height // scale), -(-width // scale), channels), np.float32)
+
+    def add(self, region: Region, values: NDArray[np.float32]) -> None:
+        """Adds (region.height, region.width, C); every pixel of the map is to be added once."""
+        rows, columns = self._blocks(region.top, region.bottom), self._blocks(region.left, region.right)
+        sums = np.add.reduceat(
+            np.add.reduceat(values, self._starts(rows, region.top), 0), self._starts(columns, region.left), 1
+        )
+        self._sums[rows.start : rows.stop, columns.start : columns.stop] += sums
+
+    def means(self) -> NDArray[np.float32]:
+        """(C, ⌈H/scale⌉, ⌈W/scale⌉)."""
+        rows, columns = (
+            np.minimum(np.arange(0, side, self.scale) + self.scale, side) - np.arange(0, side, self.scale)
+            for side in (self.height, self.width)
+        )
+        return np.moveaxis(self._sums / (rows[:, None, None] * columns[:, None]), -1, 0).astype(np.float32)
+
+    def _blocks(self, first: int, end: int) -> range:
+        return range(first // self.scale, -(-end // self.scale))
+
+    def _starts(self, blocks: range, offset: int) -> list[int]:
+        return [max(block * self.scale - offset, 0) for block in blocks]
 
 
 class Deblurrer:
@@ -99,6 +129,7 @@ class Deblurrer:
         tile: Tile = "auto",
         depth: Literal["auto", 8, 16, 32] = "auto",
         maps: bool = False,
+        maps_scale: int = 1,
         progress: Progress | None = None,
     ) -> Restoration:
         """Restores a photo. Runs again with smaller tiles when the device is out of memory.
@@ -108,6 +139,7 @@ class Deblurrer:
             tile: "auto", "none", or the side of the tiles, px.
             depth: bits per channel of the result: as the photo has, or 8, 16, or 32 (floats, not clipped).
             maps: also return the coefficient maps.
+            maps_scale: maps of several channels are averaged over blocks of this side, px; those of one are not.
             progress: called with tiles done and tiles in all.
         """
         if not 0 <= amount <= 1:
@@ -121,22 +153,22 @@ class Deblurrer:
         def attempt(plan: Plan) -> Restoration:
             log.info("%s, %d tiles of %d × %d px", self, len(plan.tiles), *reversed(plan.tile_shape))
             pixels = np.empty(photo.pixels.shape, dtype)
-            planes = {m.name: np.empty((m.channels, height, width), np.float32) for m in self._maps(maps)}
+            wanted = self.backend.spec.maps if maps else ()
+            planes = {
+                m.name: BlockMeans(m.channels, height, width, maps_scale if m.channels > 1 else 1) for m in wanted
+            }
             network = self._network(amount, photo.gray, list(planes))
             for region, values in tiled(photo.pixels, network, plan, progress):
                 pixels[region.slices] = to_codes(values[..., :3], dtype)
                 first = 3
-                for plane in planes.values():
-                    last = first + len(plane)
-                    plane[(slice(None), *region.slices)] = np.moveaxis(values[..., first:last], -1, 0)
-                    first = last
+                for m in wanted:
+                    planes[m.name].add(region, values[..., first : first + m.channels])
+                    first += m.channels
+            means = {name: plane.means() for name, plane in planes.items()}
             alpha = None if photo.alpha is None else to_codes(to_float(photo.alpha), dtype)
-            return Restoration(replace(photo, pixels=pixels, alpha=alpha), len(plan.tiles), plan.tile_shape, planes)
+            return Restoration(replace(photo, pixels=pixels, alpha=alpha), len(plan.tiles), plan.tile_shape, means)
 
         return with_smaller_tiles(attempt, self.plan(height, width, tile, maps))
-
-    def _maps(self, wanted: bool) -> tuple[Any, ...]:
-        return self.backend.spec.maps if wanted else ()
 
     def _network(self, amount: float, gray: bool, names: list[str]) -> Callable[[NDArray[Any]], NDArray[Any]]:
         """From a tile's codes (h, w, 3) to restored floats and, behind them, the maps: (h, w, 3 + channels)."""

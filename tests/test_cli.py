@@ -112,6 +112,25 @@ def test_the_output_says_what_was_done(photo: Path, tmp_path: Path) -> None:
         assert word in said
 
 
+def test_export_maps(photo: Path, tmp_path: Path) -> None:
+    assert deblur(photo, "-o", tmp_path / "out.png", "--export-maps") == 0
+    folder = tmp_path / "out.maps"
+    with np.load(folder / "maps.npz") as maps:
+        assert {name: maps[name].shape for name in maps} == {
+            "mu": (3, 10, 14),
+            "omega": (2, 10, 14),
+            "defocus_size": (1, 40, 56),
+            "blur_radius": (1, 40, 56),
+        }
+        np.testing.assert_allclose(maps["mu"].sum(0), 1, atol=0.01)
+    about = json.loads((folder / "maps.json").read_text())
+    assert {row["name"]: row["unit"] for row in about["maps"]}["blur_radius"] == "px"
+    for name in ("mu", "omega", "defocus_size", "blur_radius"):
+        assert Image.open(folder / f"{name}.png").width > 200
+    assert deblur(photo, "-o", tmp_path / "b.png", "--export-maps", "--maps-dir", tmp_path / "m") == 0
+    assert (tmp_path / "m/b.maps/blur_radius.tif").is_file()
+
+
 def test_json_line(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert deblur(photo, "-o", tmp_path / "out.png", "--json") == 0
     row = json.loads(capsys.readouterr().out)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from deblurcli.restore import Deblurrer
 
 
+MAPS_SCALE = 4  # maps of several channels are exported at a quarter: a 24 MP photo has 40 of them
 DEPTHS: dict[str, Any] = {"auto": "auto", "8": 8, "16": 16, "32": 32}
 
 
@@ -111,6 +112,8 @@ def _check_device(ctx: click.Context, param: click.Parameter, value: str) -> str
     help="Bits per channel of the output; 32 is float TIFF, not clipped.  [default: auto, as the input]",
 )
 @click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG and WebP.")
+@click.option("--export-maps", is_flag=True, help="Also write what the network chose at each pixel, to OUTPUT.maps/.")
+@click.option("--maps-dir", type=click.Path(path_type=Path), help="Folder for the maps' folders.  [default: beside]")
 @click.option("--recursive", is_flag=True, help="Look into subfolders, and keep the tree.")
 @click.option("--overwrite", is_flag=True, help="Replace existing outputs. Originals are never replaced.")
 @click.option("--skip-existing", is_flag=True, help="Leave photos whose output exists.")
@@ -144,6 +147,7 @@ def restore(
     deblur a.jpg b.jpg -o sharp/
     deblur shots/ -o sharp/ --recursive --skip-existing
     deblur photo.jpg -o soft.jpg --amount 0.5
+    deblur photo.jpg -o sharp.png --export-maps
 
     Reads and writes JPEG, PNG, TIFF, WebP and BMP. Exit codes: 0 done, 1 nothing could be done, 2 wrong usage, 3 some
     photos failed, 130 interrupted.
@@ -211,7 +215,13 @@ def _restore_one(
         check_existing(job, overwrite)
         photo = read_photo(job.source, max_pixels=settings["max_pixels"] or MAX_PIXELS)
         result = deblurrer.restore(
-            photo, amount=settings["amount"], tile=settings["tile"], depth=settings["depth"], progress=progress
+            photo,
+            amount=settings["amount"],
+            tile=settings["tile"],
+            depth=settings["depth"],
+            maps=settings["export_maps"],
+            maps_scale=MAPS_SCALE,
+            progress=progress,
         )
         _make_folder(job.target)
         lost = write_photo(
@@ -223,6 +233,12 @@ def _restore_one(
             description=f"deblur {__version__}: {deblurrer}, amount {settings['amount']:g}",
             overwrite=overwrite,
         )
+        if settings["export_maps"]:
+            from deblurcli.maps.export import export_maps
+
+            folder = (settings["maps_dir"] or job.target.parent) / f"{job.target.stem}.maps"
+            export_maps(folder, result.maps, backend.spec.maps, {**row, "scale of maps with channels": 1 / MAPS_SCALE})
+            row["maps"] = str(folder)
         height, width = photo.pixels.shape[:2]
         row |= {"width": width, "height": height, "tiles": result.tiles, "tile": list(result.tile_shape)}
         row["warnings"] = [*photo.warnings, *lost]

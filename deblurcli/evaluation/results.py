@@ -57,7 +57,7 @@ def readme_table(folder: Path) -> str:
         "|---|---|",
         f"| 24 sharp photos, blurred by a radius of 1 to 8 px: change of PSNR | {gain(synthetic)} |",
         f"| {len(load('real')['rows'])} real photos, partly out of focus, against focus stacks | {gain(real)} |",
-        f"| photos in focus: PSNR of what comes back, mean and worst | {sharp['psnr']:.1f} and {sharp['worst']:.1f} dB |",
+        f"| photos in focus: PSNR of what comes back | {sharp['psnr']:.1f} dB; worst {sharp['worst']:.1f} |",
         f"| tiles of {seams['tile']} px against none: difference at most, and on average | "
         f"{seams['summary']['largest']:.2f} and {seams['summary']['mean']:.4f} of 255 |",
         f"| a {memory['width'] * memory['height'] / 1e6:.0f} megapixel 16-bit photo: largest memory | "

@@ -142,6 +142,12 @@ class AtomDictionary(nn.Module):
         grids = values.split([size * size for size in self.sizes], dim=1)
         return [self.shape_atoms(v.view(-1, 1, k, k)) for v, k in zip(grids, self.sizes, strict=True)]
 
+    def raw(self, size: int) -> Tensor:
+        """The sine networks' values on the grid of one size: (N, size²), before ``shape_atoms``."""
+        with full_precision(self.coordinates.device.type):
+            at = kernel_coordinates(size).to(self.coordinates)
+            return torch.stack([kernel(at) for kernel in self.kernels])
+
     def shape_atoms(self, atoms: Tensor) -> Tensor:
         """Raw values (N, 1, k, k) → atoms: scaled by 9 / k², so that large kernels are as loud as 3 × 3 ones."""
         return atoms * (9 / atoms.shape[-1] ** 2)

@@ -40,9 +40,8 @@ from torch import Tensor, nn
 from deblurcli.networks.blocks import AtomDictionary, full_precision
 from deblurcli.networks.restored import Restored
 
-# Unit-L1 atoms answer weakly (a few hundredths on photos), inverse kernels are strong, and μ shares its 1 among all
-# sizes: this much per size stands in front of ω, so that its head need not grow weights of that size first.
-OMEGA_SCALE = 8.0
+# ω in units of what is missing from a blurred photo, some hundredths of white; per size, as they share μ's sum of 1.
+OMEGA_SCALE = 0.05
 
 
 class Block(nn.Module):
@@ -92,10 +91,24 @@ class Predictor(nn.Module):
 
 
 class BalancedAtoms(AtomDictionary):
-    """Atoms with zero mean and unit L1 norm, so that flat areas and brightness cannot change."""
+    """Atoms with zero mean and unit L1 norm, so that flat areas and brightness cannot change.
+
+    Buffers, set once before training (``training.dictionary``):
+        mixing: (N, N), the sine networks' kernels → kernels whose responses to photos are uncorrelated.
+        strength: (N,), 1 over the standard deviation of these responses, in units of a photo's contrast of 0.2.
+    """
+
+    mixing: Tensor
+    strength: Tensor
+
+    def __init__(self, sizes: tuple[int, ...], atoms: int) -> None:
+        super().__init__(sizes, atoms)
+        self.register_buffer("mixing", torch.eye(atoms))
+        self.register_buffer("strength", torch.full((atoms,), 100.0))
 
     def shape_atoms(self, atoms: Tensor) -> Tensor:
         """Raw values (N, 1, k, k) → atoms of the same shape."""
+        atoms = (self.mixing @ atoms.flatten(1)).view_as(atoms)
         atoms = atoms - atoms.mean((2, 3), keepdim=True)
         return atoms / atoms.abs().sum((2, 3), keepdim=True).clamp(min=1e-6)
 
@@ -145,9 +158,11 @@ class INIKNetFast(nn.Module):
         """
         fine, middle = self.predictor(x)
         mu = F.pixel_shuffle(self.mu_head(fine), 2).float().unflatten(1, (self.levels, -1)).softmax(2)
-        features, scale = (fine, fine, middle), OMEGA_SCALE * mu.shape[2]
-        omegas = [scale * head(features[level]).float() for level, head in enumerate(self.omega_heads)]
+        features = (fine, fine, middle)
+        scale = OMEGA_SCALE * mu.shape[2] * self.dictionary.strength.view(1, -1, 1, 1)
+        omegas = [head(features[level]).float() for level, head in enumerate(self.omega_heads)]
         omegas[0] = F.pixel_shuffle(omegas[0], 2)
+        omegas = [scale * omega for omega in omegas]
 
         # Filtering stays in float32 whatever the predictor ran in: these are the picture's own pixels.
         with full_precision(x.device.type):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deblurcli.networks.blocks import AtomDictionary
+from deblurcli.networks.iniknet_fast import BalancedAtoms
 from deblurcli.synthesis.psf import Lens, otf, psf
 
 GRID = 96  # px; the correlations of blurred pictures have faded well within half of it
@@ -69,7 +69,7 @@ def problem(size: int, radius: Tensor, noise: Tensor, lens: Lens, contrast: floa
     return Problem(normal, wanted, before, best)
 
 
-def fit_atoms(dictionary: AtomDictionary, steps: int, seed: int = 0) -> float:
+def fit_atoms(dictionary: BalancedAtoms, steps: int, seed: int = 0) -> float:
     """Fits the atoms in place and returns the dB that their best mixtures lose on average.
 
     Each size is asked to undo the radii for which it is wide enough: up to half its side.
@@ -91,4 +91,24 @@ def fit_atoms(dictionary: AtomDictionary, steps: int, seed: int = 0) -> float:
         loss.backward()
         optimizer.step()
         scheduler.step()
+    with torch.no_grad():
+        _decorrelate(dictionary, problems)
     return float(loss.detach())
+
+
+def _decorrelate(dictionary: BalancedAtoms, problems: list[Problem]) -> None:
+    """Sets mixing and strength: mixtures that cancel each other take far longer to learn than independent atoms."""
+
+    def covariance() -> list[Tensor]:
+        atoms = [v.flatten(1) for v in dictionary.sample()]
+        return [(v @ p.normal @ v.T).mean(0) for v, p in zip(atoms, problems, strict=True)]
+
+    # Unit norm is left out here: the mixing goes in front of it.
+    raw = [dictionary.raw(size) for size in dictionary.sizes]
+    raw = [v - v.mean(1, keepdim=True) for v in raw]
+    mean = torch.stack([(v @ p.normal @ v.T).mean(0) for v, p in zip(raw, problems, strict=True)])
+    mean = (mean / mean.diagonal(dim1=1, dim2=2).sum(1).view(-1, 1, 1)).mean(0)
+    ridge = 1e-4 * mean.diagonal().mean() * torch.eye(len(mean))
+    dictionary.mixing.copy_(torch.linalg.inv(torch.linalg.cholesky(mean + ridge)))
+    deviation = torch.stack([c.diagonal().sqrt() for c in covariance()])
+    dictionary.strength.copy_(1 / deviation.log().mean(0).exp())

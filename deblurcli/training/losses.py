@@ -13,12 +13,12 @@ from deblurcli.training.config import LossConfig
 REACH = 2.0
 
 
-def log_mse(restored: Tensor, sharp: Tensor, floor: float = 1e-3) -> Tensor:
+def log_mse(restored: Tensor, sharp: Tensor, floor: float = 3e-4) -> Tensor:
     """Mean over the pairs of log₁₀(MSE + floor), of pictures (B, 3, H, W) in [0, 1]: PSNR, up to sign and scale.
 
     The logarithm makes a pair count by the share of its error that is removed. With a plain mean the widest blurs, of
     which least can be undone, are nearly all that counts, and a network learns to leave slight blur alone. Without a
-    ``floor`` (30 dB) the pairs that are sharp already would be all that counts, and it learns to leave all alone.
+    ``floor`` (35 dB) the pairs that are sharp already would be all that counts, and it learns to leave all alone.
     """
     return torch.log10(((restored - sharp) ** 2).mean((1, 2, 3)) + floor).mean()
 

@@ -286,7 +286,7 @@ def test_interrupt_leaves_no_output(tmp_path: Path) -> None:
     big = tmp_path / "big.png"
     Image.fromarray(np.zeros((1500, 1500, 3), np.uint8)).save(big)
     command = [sys.executable, "-m", "deblurcli", str(big), "-o", str(tmp_path / "out.png"), "-m", "tiny"]
-    process = subprocess.Popen([*command, "--tile", "128"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*command, "--tile", "160"], stderr=subprocess.PIPE, text=True)
     time.sleep(4)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)

@@ -117,7 +117,7 @@ NETWORKS: dict[str, NetworkSpec] = {
             multiple_of=8,
             min_size=32,
             context=55,
-            halo=56,
+            halo=48,
             channel_order="rgb",
             maps=(
                 MapSpec("mu", "μ", "1", (0.0, 1.0), 3, "How much each kernel size is used here."),

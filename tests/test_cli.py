@@ -147,6 +147,23 @@ def test_folder_keeps_its_tree(photo: Path, tmp_path: Path) -> None:
     assert (tmp_path / "sharp/day two/b.png").is_file()
 
 
+def test_a_slash_means_a_folder(photo: Path, tmp_path: Path) -> None:
+    assert deblur(photo, "-o", f"{tmp_path}/sharp/") == 0
+    assert (tmp_path / "sharp/photo.png").is_file()
+
+
+def test_no_output_means_beside(photo: Path) -> None:
+    assert deblur(photo) == 0
+    assert photo.with_name("photo-deblurred.png").is_file()
+
+
+def test_two_photos_cannot_become_one(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(CODES).save(tmp_path / "photo.jpg")
+    assert deblur(photo, tmp_path / "photo.jpg", "-o", tmp_path / "sharp", "--format", "png") == 2
+    assert "both" in capsys.readouterr().err
+    assert deblur(photo, tmp_path / "photo.jpg", "-o", tmp_path / "one.png") == 2
+
+
 def test_one_bad_file_does_not_stop_the_others(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no photo")
@@ -269,9 +286,15 @@ def test_read_only_folder(photo: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "locked" in capsys.readouterr().err
 
 
+def test_missing_output_folder(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert deblur(photo, "-o", tmp_path / "nowhere" / "out.png") == 1
+    assert "nowhere: no such folder" in capsys.readouterr().err
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_output_folder_that_cannot_be_made(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
-    assert deblur(photo, "-o", tmp_path / "file" / "out.png") == 1
+    assert deblur(photo, photo.parent / "gone.png", "-o", tmp_path / "file" / "sharp") == 1
     assert "file" in capsys.readouterr().err
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,14 @@ class Job:
     target: Path
 
 
-def plan_jobs(inputs: tuple[Path, ...], output: Path | None, recursive: bool, format: str | None) -> list[Job]:
+def plan_jobs(inputs: tuple[Path, ...], named: str | None, recursive: bool, format: str | None) -> list[Job]:
     """Pairs every photo with its output.
 
-    A single file may go to a file; several files or a folder go to a folder. Without ``output`` a result lies beside
-    its photo as ``NAME-deblurred``.
+    A single file may go to a file; several files or a folder go to a folder. Without an output a result lies
+    beside its photo as ``NAME-deblurred``.
+
+    Args:
+        named: the output as typed: a slash at its end means a folder, which a ``Path`` would forget.
 
     Raises:
         UsageError: the output does not suit the inputs, is one of them, or is the same for two of them.
@@ -29,9 +33,12 @@ def plan_jobs(inputs: tuple[Path, ...], output: Path | None, recursive: bool, fo
     """
     from deblurcli.photo.encode import format_for
 
+    output = None if named is None else Path(named)
     single = len(inputs) == 1 and not inputs[0].is_dir()
-    if single and output is not None and not _means_folder(output):
+    if single and output is not None and not (output.is_dir() or str(named).endswith(("/", os.sep))):
         format_for(output, format)
+        if not output.parent.is_dir():
+            raise PhotoError(output.parent, "no such folder", "Make it first, or name another output.")
         jobs = [Job(inputs[0], output)]
     else:
         if output is None and any(path.is_dir() for path in inputs):
@@ -45,10 +52,6 @@ def plan_jobs(inputs: tuple[Path, ...], output: Path | None, recursive: bool, fo
         ]
     _check(jobs)
     return jobs
-
-
-def _means_folder(output: Path) -> bool:
-    return output.is_dir() or str(output).endswith("/")
 
 
 def _known_suffix(path: Path) -> bool:

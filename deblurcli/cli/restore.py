@@ -87,7 +87,7 @@ def _check_device(ctx: click.Context, param: click.Parameter, value: str) -> str
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     help="File, or folder for several photos. The suffix decides the format.  [default: NAME-deblurred beside it]",
 )
 @network_options
@@ -125,7 +125,7 @@ def _check_device(ctx: click.Context, param: click.Parameter, value: str) -> str
 def restore(
     ctx: click.Context,
     photos: tuple[Path, ...],
-    output: Path | None,
+    output: str | None,
     network: str | None,
     weights: str | None,
     backend: str,
@@ -261,7 +261,7 @@ def _restore_one(
 
 
 def _make_folder(target: Path) -> None:
-    """Output folders of a batch are made as needed; the folder of a file named with -o must be there or be new."""
+    """Output folders of a batch are made as needed. (That of a single file is there: ``plan_jobs`` saw to it.)"""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

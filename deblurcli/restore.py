@@ -16,7 +16,7 @@ from deblurcli.errors import UsageError
 from deblurcli.networks.spec import DEFAULT_NETWORK, network_spec
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import to_codes, to_float
-from deblurcli.tiling import Plan, Progress, Region, tiled, with_smaller_tiles
+from deblurcli.tiling import BlockMeans, Plan, Progress, tiled, with_smaller_tiles
 
 log = logging.getLogger(__name__)
 
@@ -40,36 +40,6 @@ class Restoration:
     tiles: int
     tile_shape: tuple[int, int]
     maps: Maps = field(default_factory=dict)
-
-
-class BlockMeans:
-    """A map put together from regions, each block of ``scale`` × ``scale`` px averaged: few bytes for many channels."""
-
-    def __init__(self, channels: int, height: int, width: int, scale: int) -> None:
-        self.scale, self.height, self.width = scale, height, width
-        self._sums = np.zeros((-(-height // scale), -(-width // scale), channels), np.float32)
-
-    def add(self, region: Region, values: NDArray[np.float32]) -> None:
-        """Adds (region.height, region.width, C); every pixel of the map is to be added once."""
-        rows, columns = self._blocks(region.top, region.bottom), self._blocks(region.left, region.right)
-        sums = np.add.reduceat(
-            np.add.reduceat(values, self._starts(rows, region.top), 0), self._starts(columns, region.left), 1
-        )
-        self._sums[rows.start : rows.stop, columns.start : columns.stop] += sums
-
-    def means(self) -> NDArray[np.float32]:
-        """(C, ⌈H/scale⌉, ⌈W/scale⌉)."""
-        rows, columns = (
-            np.minimum(np.arange(0, side, self.scale) + self.scale, side) - np.arange(0, side, self.scale)
-            for side in (self.height, self.width)
-        )
-        return np.moveaxis(self._sums / (rows[:, None, None] * columns[:, None]), -1, 0).astype(np.float32)
-
-    def _blocks(self, first: int, end: int) -> range:
-        return range(first // self.scale, -(-end // self.scale))
-
-    def _starts(self, blocks: range, offset: int) -> list[int]:
-        return [max(block * self.scale - offset, 0) for block in blocks]
 
 
 class Deblurrer:

@@ -335,6 +335,34 @@ def with_smaller_tiles(attempt: Callable[[Plan], Result], plan: Plan) -> Result:
         plan = smaller  # and only now try again: the error, while it was handled, kept the attempt's arrays alive
 
 
+class BlockMeans:
+    """A map put together from regions, each block of ``scale`` × ``scale`` px averaged: few bytes for many channels."""
+
+    def __init__(self, channels: int, height: int, width: int, scale: int) -> None:
+        self.scale = scale
+        shape = -(-height // scale), -(-width // scale)
+        self._sums = np.zeros((*shape, channels), np.float32)
+        self._counts = np.zeros((*shape, 1), np.float32)
+
+    def add(self, region: Region, values: Floats) -> None:
+        """Adds (region.height, region.width, C); every pixel of the map is to be added once."""
+        rows, columns = self._blocks(region.top, region.bottom), self._blocks(region.left, region.right)
+        here = slice(rows.start, rows.stop), slice(columns.start, columns.stop)
+        for total, addend in ((self._sums, values), (self._counts, np.ones((*region.shape, 1), np.float32))):
+            by_row = np.add.reduceat(addend, self._starts(rows, region.top), axis=0)
+            total[here] += np.add.reduceat(by_row, self._starts(columns, region.left), axis=1)
+
+    def means(self) -> Floats:
+        """(C, ⌈H/scale⌉, ⌈W/scale⌉)."""
+        return np.moveaxis(self._sums / self._counts, -1, 0)
+
+    def _blocks(self, first: int, end: int) -> range:
+        return range(first // self.scale, -(-end // self.scale))
+
+    def _starts(self, blocks: range, offset: int) -> list[int]:
+        return [max(block * self.scale - offset, 0) for block in blocks]
+
+
 def _window(source: NDArray[Any], network: Network, tile: Tile) -> Floats:
     """The network's values in the tile's window, (h, w, C), as an array of their own."""
     output = network(mirrored(source, tile.input))

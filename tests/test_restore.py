@@ -11,8 +11,7 @@ from deblurcli.backends.torch_backend import choose_device
 from deblurcli.errors import DeviceError, TileTooLargeError, UsageError, WeightsError
 from deblurcli.networks.spec import network_spec
 from deblurcli.photo.photo import Photo
-from deblurcli.restore import BlockMeans, Deblurrer
-from deblurcli.tiling import Region
+from deblurcli.restore import Deblurrer
 
 RNG = np.random.default_rng(0)
 
@@ -92,22 +91,6 @@ def test_out_of_memory_starts_again_with_smaller_tiles() -> None:
 def test_memory_that_never_suffices_is_an_error() -> None:
     with pytest.raises(TileTooLargeError):
         Deblurrer(Brighter(largest=1), "none").restore(Photo(np.zeros((64, 64, 3), np.uint8)))
-
-
-@pytest.mark.parametrize("scale", [1, 3, 4, 50])
-def test_block_means(scale: int) -> None:
-    """Put together from uneven regions, the blocks are the means of the whole."""
-    plane = RNG.random((23, 31, 2), np.float32)
-    blocks = BlockMeans(2, 23, 31, scale)
-    for top, bottom in ((0, 5), (5, 6), (6, 23)):
-        for left, right in ((0, 14), (14, 31)):
-            blocks.add(Region(top, left, bottom - top, right - left), plane[top:bottom, left:right])
-    means = blocks.means()
-    assert means.shape == (2, -(-23 // scale), -(-31 // scale))
-    for row in range(means.shape[1]):
-        for column in range(means.shape[2]):
-            block = plane[row * scale : (row + 1) * scale, column * scale : (column + 1) * scale]
-            np.testing.assert_allclose(means[:, row, column], block.mean((0, 1)), rtol=1e-5)
 
 
 def test_load_refuses_what_is_not_there() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deblurcli.errors import TileTooLargeError, UsageError
 from deblurcli.photo.transfer import to_codes, to_float
-from deblurcli.tiling import Padding, Plan, Region, mirrored, tiled, with_smaller_tiles
+from deblurcli.tiling import BlockMeans, Padding, Plan, Region, mirrored, tiled, with_smaller_tiles
 
 property_test = settings(max_examples=250, deadline=None)
 
@@ -371,3 +371,19 @@ def test_memory_grows_with_the_tile_not_with_the_photo() -> None:
     assert pixels == 200_000_000
     ramps, tiles = plan.blend * plan.width * 4, 4 * 512**2 * 4
     assert peak < 1.2 * ramps + 2 * tiles
+
+
+@pytest.mark.parametrize("scale", [1, 3, 4, 50])
+def test_block_means(scale: int) -> None:
+    """Put together from uneven regions, the blocks are the means of the whole."""
+    plane = np.random.default_rng(0).random((23, 31, 2), np.float32)
+    blocks = BlockMeans(2, 23, 31, scale)
+    for top, bottom in ((0, 5), (5, 6), (6, 23)):
+        for left, right in ((0, 14), (14, 31)):
+            blocks.add(Region(top, left, bottom - top, right - left), plane[top:bottom, left:right])
+    means = blocks.means()
+    assert means.shape == (2, -(-23 // scale), -(-31 // scale))
+    for row in range(means.shape[1]):
+        for column in range(means.shape[2]):
+            block = plane[row * scale : (row + 1) * scale, column * scale : (column + 1) * scale]
+            np.testing.assert_allclose(means[:, row, column], block.mean((0, 1)), rtol=1e-5)

@@ -230,7 +230,8 @@ def _restore_one(
             format=settings["format"],
             depth=settings["depth"],
             quality=settings["quality"],
-            description=f"deblur {__version__}: {deblurrer}, amount {settings['amount']:g}",
+            # EXIF text is ASCII.
+            description=f"deblur {__version__}: {str(deblurrer).replace(' · ', ', ')}, amount {settings['amount']:g}",
             overwrite=overwrite,
         )
         if settings["export_maps"]:

@@ -206,4 +206,6 @@ def inverse_filter(y: Tensor, omega: Tensor, atoms: Tensor) -> Tensor:
     reach = atoms.shape[-1] // 2
     padded = F.pad(y, (reach,) * 4, mode="reflect").reshape(b * c, 1, h + 2 * reach, w + 2 * reach)
     response = F.conv2d(padded, atoms).view(b, c, -1, h, w)
-    return (response * omega.unsqueeze(1)).sum(2)  # four times as fast as einsum, which turns it into tiny products
+    # Multiplied and summed, not einsum, which turns it into tiny matrix products; in place where no gradient needs it.
+    weigh = torch.mul if torch.is_grad_enabled() else Tensor.mul_
+    return weigh(response, omega.unsqueeze(1)).sum(2)

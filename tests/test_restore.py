@@ -113,3 +113,11 @@ def test_same_weights_same_result() -> None:
     one, other = (deblurcli.load("tiny", device="cpu")(picture) for _ in range(2))
     np.testing.assert_array_equal(one, other)
     assert np.abs(one - picture).max() > 0.01
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_low_precision_is_close(precision: str) -> None:
+    picture = RNG.random((64, 64, 3), np.float32)
+    full, low = (deblurcli.load("tiny", device="cpu", precision=p)(picture) for p in ("fp32", precision))
+    assert np.abs(full - low).mean() < 0.5 / 255
+    assert np.abs(full - low).max() < 4 / 255

@@ -99,7 +99,7 @@ NETWORKS: dict[str, NetworkSpec] = {
             multiple_of=8,
             min_size=32,
             context=112,
-            halo=64,
+            halo=80,
             channel_order="rgb",
             maps=(
                 MapSpec("mu", "μ", "1", (0.0, 1.0), 12, "How much each kernel size is used here, at 1, 1/2 and 1/4."),

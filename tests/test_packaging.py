@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-import tarfile
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from importlib import import_module
@@ -128,8 +128,7 @@ def test_wheel_holds_the_program_and_nothing_else(wheel: set[str]) -> None:
 
 def test_source_archive_builds_the_same_wheel(wheel: set[str], tmp_path: Path) -> None:
     (archive,) = SdistBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
-    with tarfile.open(archive) as tar:
-        tar.extractall(tmp_path, filter="data")
+    shutil.unpack_archive(archive, tmp_path)
     (source,) = (path for path in tmp_path.iterdir() if path.is_dir())
     assert {"Makefile", "constraints.txt", "tests"} <= {path.name for path in source.iterdir()}
     assert wheel_names(source, tmp_path) == wheel

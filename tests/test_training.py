@@ -54,7 +54,7 @@ def photos() -> torch.Tensor:
 
 
 def run(recipe: Recipe, photos: torch.Tensor, folder: Path, steps: int, resume: bool = False) -> TrainingState:
-    state = loop.start(recipe, CPU)
+    state = loop.start(recipe, CPU, resuming=resume)
     if resume:
         state.load(folder / "state.pt")
     return loop.train(state, photos, [], folder, minutes=10, steps=steps)

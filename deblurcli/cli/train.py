@@ -52,8 +52,8 @@ def train(
     from deblurcli.training.config import load_recipe
 
     target = choose_device(device)
-    state = loop.start(load_recipe(recipe), target)
     saved = output / "state.pt"
+    state = loop.start(load_recipe(recipe), target, resuming=saved.is_file())
     if saved.is_file():
         state.load(saved)
     if cooldown:

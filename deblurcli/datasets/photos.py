@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from deblurcli.errors import UsageError
 from deblurcli.photo.decode import READABLE_SUFFIXES, read_photo
-from deblurcli.photo.transfer import to_codes
+from deblurcli.photo.transfer import to_codes, to_float
 
 
 def load_tiles(folder: Path, size: int = 512) -> Tensor:
@@ -37,6 +37,4 @@ def load_tiles(folder: Path, size: int = 512) -> Tensor:
 
 def to_codes_8(pixels: np.ndarray) -> np.ndarray:
     """Codes of any depth → uint8."""
-    from deblurcli.photo.transfer import to_float
-
     return pixels if pixels.dtype == np.uint8 else to_codes(to_float(pixels), np.uint8)

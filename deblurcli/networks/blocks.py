@@ -136,17 +136,16 @@ class AtomDictionary(nn.Module):
 
     def sample(self) -> list[Tensor]:
         """Evaluate every atom at every size; networks that constrain their atoms override ``shape_atoms``."""
+        with full_precision(self.coordinates.device.type):
+            return [self.shape_atoms(v) for v in self.raw()]
+
+    def raw(self) -> list[Tensor]:
+        """The implicit kernels' own values, one (N, 1, k, k) for each size, before ``shape_atoms``."""
         # Low precision would spoil the atoms: a sine's argument reaches tens of radians.
         with full_precision(self.coordinates.device.type):
             values = torch.stack([kernel(self.coordinates) for kernel in self.kernels])
         grids = values.split([size * size for size in self.sizes], dim=1)
-        return [self.shape_atoms(v.view(-1, 1, k, k)) for v, k in zip(grids, self.sizes, strict=True)]
-
-    def raw(self, size: int) -> Tensor:
-        """The sine networks' values on the grid of one size: (N, size²), before ``shape_atoms``."""
-        with full_precision(self.coordinates.device.type):
-            at = kernel_coordinates(size).to(self.coordinates)
-            return torch.stack([kernel(at) for kernel in self.kernels])
+        return [v.view(-1, 1, k, k) for v, k in zip(grids, self.sizes, strict=True)]
 
     def shape_atoms(self, atoms: Tensor) -> Tensor:
         """Raw values (N, 1, k, k) → atoms: scaled by 9 / k², so that large kernels are as loud as 3 × 3 ones."""

@@ -34,9 +34,13 @@ class Problem:
     before: Tensor
     best: Tensor
 
+    def correlations(self, atoms: Tensor) -> Tensor:
+        """Between the responses of ``atoms`` (N, T): (K, N, N)."""
+        return atoms @ self.normal @ atoms.T
+
     def loss(self, atoms: Tensor) -> Tensor:
         """How many dB more error (K,) the best mixtures of ``atoms`` (N, T) leave than the best filters."""
-        normal = atoms @ self.normal @ atoms.T
+        normal = self.correlations(atoms)
         # A trace of ridge: mixtures that cancel each other are no basis to learn from.
         jitter = 1e-3 * normal.diagonal(dim1=1, dim2=2).mean(1).view(-1, 1, 1) * torch.eye(len(atoms))
         wanted = self.wanted @ atoms.T
@@ -99,16 +103,14 @@ def fit_atoms(dictionary: BalancedAtoms, steps: int, seed: int = 0) -> float:
 def _decorrelate(dictionary: BalancedAtoms, problems: list[Problem]) -> None:
     """Sets mixing and strength: mixtures that cancel each other take far longer to learn than independent atoms."""
 
-    def covariance() -> list[Tensor]:
-        atoms = [v.flatten(1) for v in dictionary.sample()]
-        return [(v @ p.normal @ v.T).mean(0) for v, p in zip(atoms, problems, strict=True)]
+    def covariances(atoms: list[Tensor]) -> Tensor:
+        """Per size, the mean over its problems: (sizes, N, N)."""
+        return torch.stack([p.correlations(v.flatten(1)).mean(0) for v, p in zip(atoms, problems, strict=True)])
 
     # Unit norm is left out here: the mixing goes in front of it.
-    raw = [dictionary.raw(size) for size in dictionary.sizes]
-    raw = [v - v.mean(1, keepdim=True) for v in raw]
-    mean = torch.stack([(v @ p.normal @ v.T).mean(0) for v, p in zip(raw, problems, strict=True)])
+    mean = covariances([v - v.mean((2, 3), keepdim=True) for v in dictionary.raw()])
     mean = (mean / mean.diagonal(dim1=1, dim2=2).sum(1).view(-1, 1, 1)).mean(0)
     ridge = 1e-4 * mean.diagonal().mean() * torch.eye(len(mean))
     dictionary.mixing.copy_(torch.linalg.inv(torch.linalg.cholesky(mean + ridge)))
-    deviation = torch.stack([c.diagonal().sqrt() for c in covariance()])
+    deviation = covariances(dictionary.sample()).diagonal(dim1=1, dim2=2).sqrt()
     dictionary.strength.copy_(1 / deviation.log().mean(0).exp())

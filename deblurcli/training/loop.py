@@ -37,11 +37,15 @@ from deblurcli.weights.checkpoint import Header, save_checkpoint
 ATOM_PACE = 0.1  # of the learning rate: everything else hangs on the atoms, and sine networks are touchy
 
 
-def start(recipe: Recipe, device: torch.device) -> TrainingState:
-    """A run before its first step; the same seed gives the same network."""
+def start(recipe: Recipe, device: torch.device, *, resuming: bool = False) -> TrainingState:
+    """A run before its first step; the same seed gives the same network.
+
+    With ``resuming`` the atoms are not fitted, which takes long and is for nothing if a state is loaded next.
+    """
     torch.manual_seed(recipe.seed)
     network = channels_last(build_network(recipe.network, recipe.config)).train()
-    if recipe.atom_steps and isinstance(dictionary := getattr(network, "dictionary", None), BalancedAtoms):
+    fits = recipe.atom_steps and not resuming
+    if fits and isinstance(dictionary := getattr(network, "dictionary", None), BalancedAtoms):
         fit_atoms(dictionary, recipe.atom_steps, recipe.seed)
     network.to(device)
     atoms, others = [], []
@@ -120,7 +124,7 @@ def train(
         blurred = pairs.blurred.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, autocast or torch.bfloat16, enabled=autocast is not None):
             restored = forward(blurred, maps=True)
-        loss, _ = total_loss(restored, pairs, recipe.loss)  # type: ignore[arg-type]
+        loss = total_loss(restored, pairs, recipe.loss)  # type: ignore[arg-type]
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(state.network.parameters(), recipe.clip)

@@ -48,20 +48,17 @@ def radius_l1(predicted: Tensor, radius: Tensor) -> Tensor:
     return (torch.log1p(predicted) - torch.log1p(radius)).abs().mean()
 
 
-def total_loss(restored: Restored, pairs: Pairs, weights: LossConfig) -> tuple[Tensor, dict[str, float]]:
-    """The weighted sum, and each term's value for the log.
+def total_loss(restored: Restored, pairs: Pairs, weights: LossConfig) -> Tensor:
+    """The weighted sum of all terms.
 
     Networks with coarser outputs (``Restored.coarse``) are compared at each scale, all with weight 1.
     """
-    terms = {"error": weights.error * log_mse(restored.picture, pairs.sharp)}
-    terms["frequency"] = weights.frequency * frequency_l1(restored.picture, pairs.sharp)
-    for coarse in restored.coarse:
-        sharp = nn.functional.interpolate(pairs.sharp, coarse.shape[-2:], mode="area")
-        terms["error"] = terms["error"] + weights.error * log_mse(coarse, sharp)
-        terms["frequency"] = terms["frequency"] + weights.frequency * frequency_l1(coarse, sharp)
+    total = restored.picture.new_zeros(())
+    sharp = [pairs.sharp, *(nn.functional.interpolate(pairs.sharp, c.shape[-2:], mode="area") for c in restored.coarse)]
+    for picture, target in zip([restored.picture, *restored.coarse], sharp, strict=True):
+        total = total + weights.error * log_mse(picture, target) + weights.frequency * frequency_l1(picture, target)
     if weights.kernel_size and "defocus_size" in restored.maps:
-        terms["kernel size"] = weights.kernel_size * kernel_size_l1(restored.maps["defocus_size"], pairs.radius)
+        total = total + weights.kernel_size * kernel_size_l1(restored.maps["defocus_size"], pairs.radius)
     if weights.radius and "blur_radius" in restored.maps:
-        terms["radius"] = weights.radius * radius_l1(restored.maps["blur_radius"], pairs.radius)
-    total = torch.stack(list(terms.values())).sum()
-    return total, {name: float(term.detach()) for name, term in terms.items()}
+        total = total + weights.radius * radius_l1(restored.maps["blur_radius"], pairs.radius)
+    return total

@@ -1,4 +1,4 @@
-"""A folder of sharp photos as one tensor, for drawing training crops from."""
+"""Folders of photos: what is in them, and sharp ones as one tensor for drawing training crops from."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ from deblurcli.photo.decode import READABLE_SUFFIXES, read_photo
 from deblurcli.photo.transfer import to_codes, to_float
 
 
+def photos_below(folder: Path) -> list[Path]:
+    """All photos in ``folder`` and below, by their suffixes, in order of their names; hidden files are none."""
+    files = folder.rglob("*")
+    return sorted(p for p in files if p.suffix.lower() in READABLE_SUFFIXES and not p.name.startswith("."))
+
+
 def load_tiles(folder: Path, size: int = 512) -> Tensor:
     """All photos below ``folder``, cut into squares without overlap: (N, 3, size, size) uint8.
 
@@ -23,8 +29,7 @@ def load_tiles(folder: Path, size: int = 512) -> Tensor:
         UsageError: there is no photo of that size.
     """
     tiles: list[Tensor] = []
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in READABLE_SUFFIXES)
-    for path in tqdm(files, desc=f"photos in {folder.name}", unit="", leave=False, disable=None):
+    for path in tqdm(photos_below(folder), desc=f"photos in {folder.name}", unit="", leave=False, disable=None):
         pixels = read_photo(path).pixels
         codes = torch.from_numpy(np.ascontiguousarray(to_codes_8(pixels))).permute(2, 0, 1)
         for top in range(0, codes.shape[1] - size + 1, size):

@@ -29,7 +29,7 @@ height, width = linear.shape[-2:]
 padded = torch.nn.functional.pad(linear, (16, 16, 16, 16), mode="reflect")
 # The plane of focus lies behind the right ear, so that everything in front of it is blurred, the nearer the more.
 field = torch.linspace(options.radius, 0.6 * options.radius, width + 32).expand(1, 1, height + 32, width + 32)
-lens = Lens.random(1, (1.0, 0.0, 0.0), generator)
+lens = Lens.discs(1)
 seen = blur_by_field(padded, field, lens)[..., 16:-16, 16:-16]
 noisy = expose(seen, torch.tensor([1e-4]), torch.tensor([1e-6]), generator)
 picture = quantise(linear_to_srgb(noisy.clamp(0, 1)))[0].permute(1, 2, 0).numpy()

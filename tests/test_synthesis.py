@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,37 +11,71 @@ from hypothesis import strategies as st
 
 from deblurcli.photo.transfer import linear_to_srgb, srgb_to_linear
 from deblurcli.synthesis.pairs import SynthesisConfig, draw_pairs
-from deblurcli.synthesis.psf import Lens, psf
+from deblurcli.synthesis.psf import Lens, LensPrior, psf
 from deblurcli.synthesis.scene import Layer, RadiusPrior, Scene, blur, blur_by_field, random_mattes, render
-from deblurcli.synthesis.sensor import expose, jpeg, quantise
+from deblurcli.synthesis.sensor import develop, expose, jpeg, quantise, sharpen, undevelop
 
 PHOTOS = torch.randint(0, 256, (4, 3, 128, 128), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
 
-def lenses(count: int, seed: int = 0, shares: tuple[float, float, float] = (1, 1, 1)) -> Lens:
-    return Lens.random(count, shares, torch.Generator().manual_seed(seed))
+EVENLY = LensPrior(1, 1, 1, 1, 1)
 
 
-@given(radius=st.floats(0, 12), seed=st.integers(0, 1000))
+def lenses(count: int, seed: int = 0, prior: LensPrior = EVENLY) -> Lens:
+    return prior.draw(count, torch.Generator().manual_seed(seed))
+
+
+def only(family: str) -> LensPrior:
+    return LensPrior(**dict.fromkeys(LensPrior.__dataclass_fields__, 0.0) | {family: 1.0})
+
+
+FAMILIES = list(LensPrior.__dataclass_fields__)
+AXIS = torch.arange(51.0) - 25
+
+
+@given(radius=st.floats(-12, 12), seed=st.integers(0, 1000))
 @settings(max_examples=60, deadline=None)
 def test_psf_sums_to_one_and_is_centred(radius: float, seed: int) -> None:
     kernel = psf(torch.tensor([radius]), lenses(1, seed), 51)[0]
     assert kernel.min() >= 0
-    assert abs(float(kernel.sum()) - 1) < 1e-5
-    axis = torch.arange(51.0) - 25
-    assert abs(float((kernel.sum(0) * axis).sum())) < 0.15
-    assert abs(float((kernel.sum(1) * axis).sum())) < 0.15
+    torch.testing.assert_close(kernel.sum((1, 2)), torch.ones(3))
+    for axis in (1, 2):
+        assert ((kernel.sum(axis) * AXIS).sum(1).abs() < 0.15).all()
 
 
-@pytest.mark.parametrize("family", [0, 1, 2])
-def test_psf_grows_with_the_radius_as_a_disc_does(family: int) -> None:
-    """The second moment of a disc is R²/4 along each axis; the other families are scaled to match."""
-    shares = tuple(float(i == family) for i in range(3))
-    axis = torch.arange(51.0) - 25
+@pytest.mark.parametrize("family", ["disc", "polygon", "gaussian"])
+def test_psf_grows_with_the_radius_as_a_disc_does(family: str) -> None:
+    """The second moment of a disc is R²/4 along each axis; those of polygons and Gaussians are scaled to match."""
     for radius in (2.0, 4.0, 8.0):
-        kernels = psf(torch.full((20,), radius), lenses(20, shares=shares), 51)  # type: ignore[arg-type]
-        moment = (kernels.sum(1) * axis**2).sum(1).mean()
-        assert 0.8 < float(moment) / (radius**2 / 4) < 1.4
+        kernels = psf(torch.full((20,), radius), lenses(20, prior=only(family)), 51)[:, 1]
+        moment = (kernels.sum(1) * AXIS**2).sum(1).mean()
+        assert 0.75 < float(moment) / (radius**2 / 4) < 1.4
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families_have_the_shape_they_are_named_after(family: str) -> None:
+    lens = lenses(40, prior=only(family))
+    kernel = psf(torch.full((40,), 8.0), lens, 51)[:, 1]
+    area = (kernel > kernel.amax((1, 2), keepdim=True) / 4).float().sum((1, 2)).mean() / (torch.pi * 8**2)
+    low, high = {"cats_eye": (0.4, 0.85), "gaussian": (0.2, 0.8), "donut": (0.6, 1.1)}.get(family, (0.85, 1.2))
+    assert low < float(area) < high
+
+
+def test_spherical_aberration_and_outline_turn_over_beyond_focus() -> None:
+    lens = lenses(20, prior=only("disc"))
+    before, beyond = (psf(torch.full((20,), side * 8.0), lens, 51)[:, 1] for side in (1, -1))
+    rim = [kernel[:, 25, 31] + kernel[:, 25, 19] > 2 * kernel[:, 25, 25] for kernel in (before, beyond)]
+    assert (rim[0] != rim[1]).float().mean() > 0.9
+    pentagon = lenses(20, prior=only("polygon"))
+    flat = replace(pentagon, rim=torch.ones(20), stretch=torch.zeros(20))
+    before, beyond = (psf(torch.full((20,), side * 8.0), flat, 51) for side in (1, -1))
+    torch.testing.assert_close(before, beyond.flip(2, 3), atol=1e-5, rtol=0)
+
+
+def test_red_is_blurred_wider_than_blue_where_the_lens_says_so() -> None:
+    lens = replace(Lens.discs(1), chroma=torch.tensor([0.05]))
+    red, green, blue = (psf(torch.tensor([8.0]), lens, 51)[0].sum(1) * AXIS**2).sum(1).tolist()
+    assert red > green > blue
 
 
 def test_zero_radius_is_the_identity() -> None:
@@ -103,7 +139,7 @@ def test_pairs_are_pictures() -> None:
         assert picture.shape == (8, 3, 48, 48)
         assert 0 <= picture.min() <= picture.max() <= 1
     torch.testing.assert_close(pairs.blurred * 255, (pairs.blurred * 255).round(), atol=1e-3, rtol=0)
-    assert pairs.radius.max() <= 10
+    assert 0 <= pairs.radius.min() <= pairs.radius.max() <= 16
 
 
 def test_identity_pairs_differ_by_noise_only() -> None:
@@ -116,7 +152,8 @@ def test_identity_pairs_differ_by_noise_only() -> None:
 def test_radius_prior_is_log_uniform() -> None:
     radii = RadiusPrior(sharp=0.25, smallest=0.5, largest=8).draw(20_000, torch.Generator().manual_seed(0))
     assert abs(float((radii == 0).float().mean()) - 0.25) < 0.02
-    blurred = radii[radii > 0]
+    blurred = radii[radii != 0].abs()
+    assert abs(float((radii > 0).float().mean()) - 0.375) < 0.02
     assert 0.5 <= blurred.min() <= blurred.max() <= 8
     assert abs(float((blurred < 2).float().mean()) - 0.5) < 0.02
 
@@ -154,3 +191,40 @@ def test_transfer_curve_there_and_back() -> None:
     values = torch.linspace(0, 1, 1001)
     torch.testing.assert_close(linear_to_srgb(srgb_to_linear(values)), values, atol=1e-5, rtol=0)
     assert abs(float(srgb_to_linear(torch.tensor(0.5))) - 0.21404) < 1e-4
+
+
+def test_any_tone_curve_there_and_back() -> None:
+    picture, tone = torch.rand(3, 3, 8, 8), torch.tensor([0.8, 1.0, 1.3])
+    torch.testing.assert_close(develop(undevelop(picture, tone), tone), picture, atol=1e-4, rtol=0)
+
+
+def test_sharpening_steepens_edges_and_leaves_flat_areas() -> None:
+    step = torch.full((1, 3, 32, 32), 0.3)
+    step[..., 16:] = 0.7
+    sharpened = sharpen(step, torch.tensor([1.0]), torch.tensor([0.5]))
+    torch.testing.assert_close(sharpened[..., :8], step[..., :8])
+    assert sharpened[..., 15].mean() < 0.29
+    assert sharpened[..., 16].mean() > 0.71
+    torch.testing.assert_close(sharpen(step, torch.tensor([1.0]), torch.tensor([0.0])), step)
+
+
+def test_clipped_highlights_bloom() -> None:
+    """A lamp brighter than white spreads into a disc that is still white; a mere white spot becomes grey."""
+    photo = torch.zeros(1, 3, 128, 128, dtype=torch.uint8)
+    photo[..., 60:68, 60:68] = 255
+    brightest = []
+    for share in (0.0, 1.0):
+        config = SynthesisConfig(
+            RadiusPrior(0, 7.9, 8), only("disc"), 1.0, (1.0,), 0.0, share, 0.0, 0.0, 2e-6, 0.0, 0.0
+        )
+        pairs = [draw_pairs(photo, 8, 64, config, torch.Generator().manual_seed(seed)) for seed in range(4)]
+        brightest.append(torch.cat([p.blurred for p in pairs]).mean())
+    assert brightest[1] > 1.5 * brightest[0] > 0
+
+
+def test_a_field_through_focus_is_sharp_where_it_is_in_focus() -> None:
+    picture, lens = torch.rand(1, 3, 64, 64), lenses(1)
+    field = torch.linspace(-6, 6, 65)[:64].expand(1, 1, 64, 64)
+    blurred = blur_by_field(picture, field, lens)
+    error = (blurred - picture).abs().mean((0, 1, 2))
+    assert error[32] < 0.1 * error[:16].mean()

@@ -147,12 +147,12 @@ def test_recipe_survives_the_state(photos: torch.Tensor, tmp_path: Path) -> None
 def test_atoms_start_as_a_basis_of_wiener_inverses() -> None:
     """Fitted atoms lose little against the best filters of their size; random ones lose most of what there is."""
     from deblurcli.networks.iniknet_fast import BalancedAtoms
-    from deblurcli.synthesis.psf import Lens
+    from deblurcli.synthesis.psf import LensPrior
     from deblurcli.training.dictionary import fit_atoms, problem
 
     torch.manual_seed(0)
     dictionary = BalancedAtoms((5, 9), 8)
-    lens = Lens.random(4, (1, 0, 0), torch.Generator().manual_seed(9))
+    lens = LensPrior(1, 0, 0, 0, 0).draw(4, torch.Generator().manual_seed(9))
     task = problem(9, torch.tensor([1.0, 1.5, 2.0, 3.0]), torch.full((4,), 1 / 255), lens)
     at_random = task.loss(dictionary()[1].flatten(1)).mean()
     fit_atoms(dictionary, 300)

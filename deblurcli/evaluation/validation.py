@@ -13,11 +13,13 @@ from deblurcli.arrays import Picture
 from deblurcli.evaluation.metrics import psnr
 from deblurcli.photo.decode import READABLE_SUFFIXES, read_photo
 from deblurcli.photo.transfer import linear_to_srgb, srgb_to_linear
-from deblurcli.synthesis.psf import Lens
+from deblurcli.synthesis.psf import LensPrior
 from deblurcli.synthesis.scene import blur
 from deblurcli.synthesis.sensor import expose, quantise
 
 RADII = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
+LENSES = LensPrior()
+CROP, MARGIN = 256, 16  # px: the middle of each photo that is looked at, and what around it blurs into it
 SHOT, READ = 1e-4, 1e-6  # a modern camera near base ISO: about 1/255 of noise in the mid-tones
 
 
@@ -36,19 +38,18 @@ def photo_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in READABLE_SUFFIXES)
 
 
-def validation_cases(photos: Path, crop: int = 256, radii: tuple[float, ...] = RADII) -> list[Case]:
+def validation_cases(photos: Path, crop: int = CROP, radii: tuple[float, ...] = RADII) -> list[Case]:
     """The middle of every photo at every radius; the lens differs from case to case but never between runs."""
     cases = []
     for number, path in enumerate(photo_files(photos)):
         picture = torch.from_numpy(read_photo(path).picture).permute(2, 0, 1)
-        margin = 16
-        top, left = ((side - crop) // 2 - margin for side in picture.shape[1:])
-        side = crop + 2 * margin
+        top, left = ((side - crop) // 2 - MARGIN for side in picture.shape[1:])
+        side = crop + 2 * MARGIN
         linear = srgb_to_linear(picture[None, :, top : top + side, left : left + side])
-        inside = slice(margin, margin + crop)
+        inside = slice(MARGIN, MARGIN + crop)
         for radius in radii:
             generator = torch.Generator().manual_seed(1000 * number + round(10 * radius))
-            lens = Lens.random(1, (0.6, 0.2, 0.2), generator)
+            lens = LENSES.draw(1, generator)
             blurred = blur(linear, torch.tensor([radius]), lens)[..., inside, inside]
             # Radius 0 asks for 'do no harm': the very picture that is the reference, without added noise.
             if radius:

@@ -64,7 +64,7 @@ def _blocks(width: int, count: int) -> nn.Sequential:
 
 
 class Predictor(nn.Module):
-    """Half-resolution encoder-decoder: (B, 3, H, W) → features at H/2 and at H/4."""
+    """Half-resolution encoder-decoder: (B, 3, H, W) → features at H/2, H/4 and H/8."""
 
     def __init__(self, widths: tuple[int, int, int], depths: tuple[int, int, int]) -> None:
         super().__init__()
@@ -80,14 +80,14 @@ class Predictor(nn.Module):
         self.from_middle = nn.Conv2d(middle, 4 * fine, 1)
         self.decode_fine = _blocks(fine, depths[0])
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, fine, H/2, W/2) and (B, middle, H/4, W/4)."""
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features (B, fine, H/2, W/2), (B, middle, H/4, W/4) and (B, coarse, H/8, W/8)."""
         fine = self.encode_fine(F.relu(self.stem(F.pixel_unshuffle(picture - 0.5, 2))))
         middle = self.encode_middle(F.relu(self.to_middle(fine)))
         coarse = self.encode_coarse(F.relu(self.to_coarse(middle)))
         middle = self.decode_middle(F.relu(middle + F.pixel_shuffle(self.from_coarse(coarse), 2)))
         fine = self.decode_fine(F.relu(fine + F.pixel_shuffle(self.from_middle(middle), 2)))
-        return fine, middle
+        return fine, middle, coarse
 
 
 class BalancedAtoms(AtomDictionary):
@@ -120,7 +120,7 @@ class INIKNetFast(nn.Module):
         widths, depths: of the predictor at 1/2, 1/4 and 1/8 (depths in residual blocks; the first two twice over).
         atoms: N, how many atoms the dictionary has.
         sizes: kernel sizes r, odd, px.
-        levels: picture sizes they are applied to: 1, 1/2, 1/4 …
+        levels: how many picture sizes they are applied to: 1, 1/2, 1/4, 1/8.
     """
 
     def __init__(
@@ -132,14 +132,14 @@ class INIKNetFast(nn.Module):
         levels: int = 3,
     ) -> None:
         super().__init__()
-        if not 1 <= levels <= 3:
-            raise ValueError(f"levels must be 1, 2 or 3, not {levels}")
+        if not 1 <= levels <= 4:
+            raise ValueError(f"levels must be 1, 2, 3 or 4, not {levels}")
         self.sizes, self.levels = tuple(sizes), levels
         self.predictor = Predictor(tuple(widths), tuple(depths))  # type: ignore[arg-type]
         self.dictionary = BalancedAtoms(self.sizes, atoms)
-        fine, middle, _ = widths
+        fine, middle, coarse = widths
         self.mu_head = nn.Conv2d(fine, 4 * levels * (1 + len(self.sizes)), 1)
-        channels = ((fine, 4 * atoms), (fine, atoms), (middle, atoms))
+        channels = ((fine, 4 * atoms), (fine, atoms), (middle, atoms), (coarse, atoms))
         self.omega_heads = nn.ModuleList(nn.Conv2d(*io, 1) for io in channels[:levels])
         self.radius_head = nn.Conv2d(fine, 1, 1)
         for head in (self.mu_head, *self.omega_heads, self.radius_head):
@@ -156,9 +156,9 @@ class INIKNetFast(nn.Module):
 
         H and W must be multiples of 8 and at least 32.
         """
-        fine, middle = self.predictor(x)
+        fine, middle, coarse = self.predictor(x)
         mu = F.pixel_shuffle(self.mu_head(fine), 2).float().unflatten(1, (self.levels, -1)).softmax(2)
-        features = (fine, fine, middle)
+        features = (fine, fine, middle, coarse)
         scale = OMEGA_SCALE * mu.shape[2] * self.dictionary.strength.view(1, -1, 1, 1)
         omegas = [head(features[level]).float() for level, head in enumerate(self.omega_heads)]
         omegas[0] = F.pixel_shuffle(omegas[0], 2)

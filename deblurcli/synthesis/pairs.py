@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
-from deblurcli.photo.transfer import linear_to_srgb, srgb_to_linear
-from deblurcli.synthesis.psf import Lens
+from deblurcli.synthesis.psf import LensPrior
 from deblurcli.synthesis.scene import Layer, RadiusPrior, Scene, random_fields, random_mattes, render
-from deblurcli.synthesis.sensor import expose, jpeg, quantise, random_noise_levels
+from deblurcli.synthesis.sensor import develop, expose, jpeg, quantise, random_noise_levels, sharpen, undevelop
 
 
 @dataclass(frozen=True)
@@ -19,21 +19,29 @@ class SynthesisConfig:
 
     Attributes:
         radius: how often which blur radius occurs.
-        lens_shares: relative frequencies of round apertures, polygons and Gaussians.
+        lens: how often which family of lenses.
         flat_share: backgrounds with one radius everywhere; the others vary smoothly.
         layer_shares: probabilities of 0, 1, 2 … cut-out layers in front.
         identity_share: pairs whose input is sharp all over (but as noisy and compressed as the others).
+        highlight_share: scenes whose clipped highlights get back up to four times white that the sensor lost.
+        tone_share: cameras whose tone curve is not sRGB's.
+        software_share: photos blurred after they were developed, as portrait modes and picture editors do.
         largest_shot: the noisiest sensor; variance at white in linear light.
+        sharpened_share: inputs, other than identities, that the camera sharpened a little.
         jpeg_share: inputs that went through JPEG, at quality 70…98.
     """
 
     radius: RadiusPrior = field(default_factory=RadiusPrior)
-    lens_shares: tuple[float, float, float] = (0.6, 0.2, 0.2)
-    flat_share: float = 0.6
-    layer_shares: tuple[float, ...] = (0.55, 0.3, 0.15)
+    lens: LensPrior = field(default_factory=LensPrior)
+    flat_share: float = 0.5
+    layer_shares: tuple[float, ...] = (0.5, 0.3, 0.15, 0.05)
     identity_share: float = 0.08
+    highlight_share: float = 0.5
+    tone_share: float = 0.5
+    software_share: float = 0.05
     largest_shot: float = 1e-3
-    jpeg_share: float = 0.3
+    sharpened_share: float = 0.15
+    jpeg_share: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -51,34 +59,76 @@ class Pairs:
     radius: Tensor
 
 
-def random_crops(photos: Tensor, count: int, size: int, generator: torch.Generator) -> Tensor:
-    """Random squares of random photos, flipped and turned at random, in linear light.
+def sharpness(picture: Tensor) -> float:
+    """Energy of the finest octave over that of the next, (3, H, W) in [0, 1]: how sharp a picture is at its own scale.
+
+    About 0.8 for sharp photos whatever they show, 0.36 for those blurred by 2 px, and 0.25 at the least.
+    """
+    fine = picture.mean(0, keepdim=True)
+    middle = avg_pool2d(fine, 2)
+    coarse = avg_pool2d(middle, 2)
+    energy = [float(band.square().mean()) for band in (fine, middle, coarse)]
+    return (energy[0] - energy[1]) / (energy[1] - energy[2] + 1e-6)
+
+
+def random_crops(
+    photos: Tensor, count: int, size: int, generator: torch.Generator, halved: float = 0.5, softest: float = 0.45
+) -> Tensor:
+    """Random squares of random photos, flipped and turned at random.
+
+    What lies out of focus in a photo must not be taught as sharp: squares below the sharpness ``softest`` are drawn
+    again, up to three times, and the share ``halved`` is cut twice as large and halved, where the photo allows.
 
     Args:
         photos: (N, 3, H, W) uint8, sRGB.
 
     Returns:
-        (count, 3, size, size) float32.
+        (count, 3, size, size) float32, display-referred.
     """
-    n, _, height, width = photos.shape
-    which = torch.randint(0, n, (count,), generator=generator).tolist()
-    tops = torch.randint(0, height - size + 1, (count,), generator=generator).tolist()
-    lefts = torch.randint(0, width - size + 1, (count,), generator=generator).tolist()
-    turns = torch.randint(0, 8, (count,), generator=generator).tolist()
+
+    def integer(end: int) -> int:
+        return int(torch.randint(0, end, (1,), generator=generator))
+
+    def square() -> Tensor:
+        n, _, height, width = photos.shape
+        half = 2 * size <= min(height, width) and float(torch.rand(1, generator=generator)) < halved
+        side = 2 * size if half else size
+        top, left, turn = integer(height - side + 1), integer(width - side + 1), integer(8)
+        crop = torch.rot90(photos[integer(n), :, top : top + side, left : left + side], turn % 4, (1, 2)).float() / 255
+        return avg_pool2d(crop.flip(2) if turn >= 4 else crop, 2 if half else 1)
+
     crops = []
-    for i, top, left, turn in zip(which, tops, lefts, turns, strict=True):
-        crop = photos[i, :, top : top + size, left : left + size]
-        crop = torch.rot90(crop, turn % 4, (1, 2))
-        crops.append(crop.flip(2) if turn >= 4 else crop)
-    return srgb_to_linear(torch.stack(crops).float() / 255)
+    for _ in range(count):
+        crop, tries = square(), 1
+        while sharpness(crop) < softest and tries < 4:
+            crop, tries = square(), tries + 1
+        crops.append(crop)
+    return torch.stack(crops)
 
 
-def draw_scene(photos: Tensor, count: int, size: int, config: SynthesisConfig, generator: torch.Generator) -> Scene:
-    """``count`` random scenes of ``size`` × ``size`` px (see ``SynthesisConfig``)."""
-    device = photos.device
-    background = random_crops(photos, count, size, generator)
-    # One exposure for the whole scene, brighter or darker than the photo was.
-    gain = 0.6 + 0.6 * torch.rand(count, 1, 1, 1, generator=generator).to(device)
+def random_tones(count: int, config: SynthesisConfig, generator: torch.Generator) -> Tensor:
+    """(count,) exponents of tone curves, see ``sensor.develop``."""
+    tone = 0.8 + 0.5 * torch.rand(count, generator=generator)
+    tone = torch.where(torch.rand(count, generator=generator) < config.tone_share, tone, 1.0)
+    # To blur what was developed already is to blur 'light' that is the display's own values: about x^(1/2.2).
+    return torch.where(torch.rand(count, generator=generator) < config.software_share, 1 / 2.2, tone)
+
+
+def draw_scene(photos: Tensor, tone: Tensor, size: int, config: SynthesisConfig, generator: torch.Generator) -> Scene:
+    """A random scene of ``size`` × ``size`` px for each of the tone curves (B,) (see ``SynthesisConfig``)."""
+    device, count = photos.device, len(tone)
+    # One exposure for the whole scene, brighter or darker than the photo was, and one amount of lost highlights.
+    gain = (0.6 + 0.6 * torch.rand(count, 1, 1, 1, generator=generator)).to(device)
+    boost = 4 * torch.rand(count, 1, 1, 1, generator=generator)
+    boosted = torch.rand(count, 1, 1, 1, generator=generator) < config.highlight_share
+    boost = torch.where(boosted, boost, 0.0).to(device)
+
+    def light(encoded: Tensor, at: Tensor) -> Tensor:
+        clipped = (20 * (encoded.amin(1, keepdim=True) - 0.95)).clamp(0, 1)
+        return undevelop(encoded, tone[at]) * gain[at] + boost[at] * clipped
+
+    everywhere = torch.arange(count, device=device)
+    background = light(random_crops(photos, count, size, generator), everywhere)
     radii = random_fields(count, size, config.radius, config.flat_share, generator)
     layer_count = torch.multinomial(torch.tensor(config.layer_shares), count, replacement=True, generator=generator)
     layers = []
@@ -88,12 +138,12 @@ def draw_scene(photos: Tensor, count: int, size: int, config: SynthesisConfig, g
             layers.append(
                 Layer(
                     scene=at.to(device),
-                    colour=random_crops(photos, len(at), size, generator) * gain[at.to(device)],
+                    colour=light(random_crops(photos, len(at), size, generator), at.to(device)),
                     matte=random_mattes(len(at), size, generator).to(device),
                     radius=config.radius.draw(len(at), generator).to(device),
                 )
             )
-    return Scene(background * gain, radii.to(device), tuple(layers))
+    return Scene(background, radii.to(device), tuple(layers))
 
 
 def draw_pairs(photos: Tensor, count: int, crop: int, config: SynthesisConfig, generator: torch.Generator) -> Pairs:
@@ -105,21 +155,29 @@ def draw_pairs(photos: Tensor, count: int, crop: int, config: SynthesisConfig, g
         crop: their height and width, px.
     """
     device = photos.device
+
+    def chosen(share: float) -> Tensor:
+        return (torch.rand(count, generator=generator) < share).to(device)
+
+    def uniform(low: float, high: float) -> Tensor:
+        return (low + (high - low) * torch.rand(count, generator=generator)).to(device)
+
     margin = -(-int(config.radius.largest * 1.5 + 1) // 8) * 8
-    scene = draw_scene(photos, count, crop + 2 * margin, config, generator)
-    identity = (torch.rand(count, generator=generator) < config.identity_share).to(device)
-    scene = _in_focus(scene, identity)
-    lens = Lens.random(count, config.lens_shares, generator).to(device)
+    tone = random_tones(count, config, generator).to(device)
+    identity = chosen(config.identity_share)
+    scene = _in_focus(draw_scene(photos, tone, crop + 2 * margin, config, generator), identity)
+    lens = config.lens.draw(count, generator).to(device)
     blurred, sharp, radius = (t[..., margin:-margin, margin:-margin] for t in render(scene, lens))
 
     shot, read = (v.to(device) for v in random_noise_levels(count, config.largest_shot, generator))
-    blurred = quantise(linear_to_srgb(expose(blurred, shot, read, generator).clamp(0, 1)))
-    compressed = torch.rand(count, generator=generator) < config.jpeg_share
-    quality = 70 + 28 * torch.rand(count, generator=generator)
-    if compressed.any():
-        at = torch.nonzero(compressed).squeeze(1).to(device)
-        blurred[at] = jpeg(blurred[at], quality.to(device)[at])
-    return Pairs(blurred, linear_to_srgb(sharp.clamp(0, 1)), radius.contiguous())
+    blurred = develop(expose(blurred, shot, read, generator), tone)
+    amount = torch.where(chosen(config.sharpened_share) & ~identity, uniform(0.2, 0.8), 0.0)
+    blurred = quantise(sharpen(blurred, uniform(0.7, 1.5), amount))
+    compressed = torch.nonzero(chosen(config.jpeg_share)).squeeze(1)
+    quality = uniform(70, 98)
+    if len(compressed):
+        blurred[compressed] = jpeg(blurred[compressed], quality[compressed])
+    return Pairs(blurred, develop(sharp, tone), radius.contiguous())
 
 
 def _in_focus(scene: Scene, chosen: Tensor) -> Scene:

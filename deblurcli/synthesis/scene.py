@@ -1,9 +1,10 @@
 """Scenes: sharp photos laid out in depth, and how a lens with a finite aperture sees them.
 
-Everything here is linear light. The background carries a smooth field of blur radii (constant, a tilted plane, or
-soft bumps); in front of it stand cut-out layers, each at its own radius and each cut from another photo, so that
-what they hide is real. Layers are composited far to near, ``C ← P∗(αF) + (1 − P∗α)·C``, with colour and matte blurred
-by the same PSF P: edges of a blurred occluder become translucent, as in a camera.
+Everything here is linear light. Radii are signed: negative on one side of focus, positive on the other. The background
+carries a smooth field of them (constant, a tilted plane, or soft bumps); in front of it stand cut-out layers, each at
+its own radius and each cut from another photo, so that what they hide is real. Layers are composited far to near,
+``C ← P∗(αF) + (1 − P∗α)·C``, with colour and matte blurred by the same PSF P: edges of a blurred occluder become
+translucent, as in a camera.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from torch.nn.functional import interpolate
 
 from deblurcli.synthesis.psf import Lens, otf, psf
 
-FIELD_LEVELS = 6  # pre-blurred copies between which a smooth field interpolates
+FIELD_LEVELS = 9  # pre-blurred copies, at most, between which a smooth field interpolates
+LEVEL_STEP = 0.35  # and how far apart they need not be closer, in log(1 + radius)
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,16 @@ class RadiusPrior:
         smallest, largest: px; in between the logarithm of the radius is uniform.
     """
 
-    sharp: float = 0.15
+    sharp: float = 0.2
     smallest: float = 0.5
-    largest: float = 10.0
+    largest: float = 16.0
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count,) radii in px."""
+        """(count,) signed radii in px, as many before as beyond focus."""
         u = torch.rand(count, generator=generator)
         radius = self.smallest * (self.largest / self.smallest) ** u
-        return radius * (torch.rand(count, generator=generator) >= self.sharp)
+        side = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
+        return side * radius * (torch.rand(count, generator=generator) >= self.sharp)
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Scene:
 
     Attributes:
         background: (B, 3, H, W) linear light.
-        field: (B, 1, H, W) blur radius of the background, px.
+        field: (B, 1, H, W) signed blur radius of the background, px.
         layers: cut-outs from far to near.
     """
 
@@ -63,7 +66,7 @@ class Layer:
         scene: (N,) which scenes have it.
         colour: (N, 3, H, W) linear light.
         matte: (N, 1, H, W) 1 where the layer is, 0 where it is not.
-        radius: (N,) px.
+        radius: (N,) px, signed.
     """
 
     scene: Tensor
@@ -81,10 +84,10 @@ def smooth_noise(count: int, size: int, cells: int, generator: torch.Generator) 
 
 
 def random_fields(count: int, size: int, prior: RadiusPrior, flat_share: float, generator: torch.Generator) -> Tensor:
-    """Blur-radius fields, (count, 1, size, size) px.
+    """Signed blur-radius fields, (count, 1, size, size) px.
 
-    Some are constant; of the others half are tilted planes, some of them through focus (the signed defocus is linear,
-    its size is the radius), and half soft bumps.
+    Some are constant; of the others half are tilted planes, some of them through focus, and half soft bumps on one
+    side of it.
     """
     axis = torch.linspace(-0.5, 0.5, size)
     angle = 2 * math.pi * torch.rand(count, 1, 1, 1, generator=generator)
@@ -94,7 +97,8 @@ def random_fields(count: int, size: int, prior: RadiusPrior, flat_share: float, 
     relief = torch.where(is_ramp, ramp, bumps)
     one, other = prior.draw(count, generator).view(-1, 1, 1, 1), prior.draw(count, generator).view(-1, 1, 1, 1)
     through_focus = is_ramp & (torch.rand(count, 1, 1, 1, generator=generator) < 0.3)
-    field = torch.lerp(one.expand_as(relief), torch.where(through_focus, -other, other).expand_as(relief), relief).abs()
+    far = torch.where(through_focus, -other.abs(), other.abs()) * torch.where(one < 0, -1.0, 1.0)
+    field = torch.lerp(one.expand_as(relief), far.expand_as(relief), relief)
     is_flat = torch.rand(count, 1, 1, 1, generator=generator) < flat_share
     return torch.where(is_flat, one, field)
 
@@ -125,45 +129,46 @@ def blur(picture: Tensor, radius: Tensor, lens: Lens, owner: Tensor | None = Non
     """Convolves with each lens's PSF at the given radius, wrapping at the borders (cut a margin off afterwards).
 
     Args:
-        picture: (B, C, H, W) linear light.
-        radius: (N,) px.
+        picture: (B, 3, H, W) linear light.
+        radius: (N,) px, signed.
         lens: N lenses.
         owner: (N,) which picture each radius is for; None if N == B, one each.
     """
     height, width = picture.shape[-2:]
     # 1.5 R is 3 σ of a Gaussian and more than the softest disc reaches.
-    size = 2 * math.ceil(1.5 * float(radius.max()) + 2) + 1
+    size = 2 * math.ceil(1.5 * float(radius.abs().max()) + 2) + 1
     size = min(size, min(height, width) - 1 | 1)
     spectrum = torch.fft.rfft2(picture)
     if owner is not None:
         spectrum = spectrum[owner]
-    transfer = otf(psf(radius, lens, size), height, width).unsqueeze(1)
-    return torch.fft.irfft2(spectrum * transfer, s=(height, width))
+    return torch.fft.irfft2(spectrum * otf(psf(radius, lens, size), height, width), s=(height, width))
 
 
 def blur_by_field(picture: Tensor, field: Tensor, lens: Lens) -> Tensor:
-    """Blurs each pixel by its own radius, interpolating between ``FIELD_LEVELS`` copies blurred as a whole.
+    """Blurs each pixel by its own radius, interpolating between copies blurred as a whole.
+
+    The copies stand closer together near focus, where a little more radius changes more: evenly in ±log(1 + |R|).
 
     Args:
         picture: (B, 3, H, W) linear light.
-        field: (B, 1, H, W) radius, px.
+        field: (B, 1, H, W) radius, px, signed.
         lens: B lenses.
     """
+    field = field.sign() * torch.log1p(field.abs())
     owner: list[int] = []
-    radius: list[Tensor] = []
+    levels: list[Tensor] = []
     step: list[float] = []
     for i, (low, high) in enumerate(zip(field.amin((1, 2, 3)).tolist(), field.amax((1, 2, 3)).tolist(), strict=True)):
         # Where the radius hardly varies a single copy serves, with weight 1 everywhere.
-        levels, spacing = (1, math.inf) if high - low < 0.05 else (FIELD_LEVELS, (high - low) / (FIELD_LEVELS - 1))
-        owner += [i] * levels
-        radius.append(torch.linspace(low, high, levels))
-        step += [spacing] * levels
+        count = 1 if high - low < 0.02 else min(FIELD_LEVELS, 2 + int((high - low) / LEVEL_STEP))
+        owner += [i] * count
+        levels.append(torch.linspace(low, high, count))
+        step += [(high - low) / (count - 1) if count > 1 else math.inf] * count
     index = torch.tensor(owner, device=picture.device)
-    radii = torch.cat(radius).to(picture.device)
-    copies = blur(picture, radii, lens.pick(index), index)
-    distance = (field[index] - radii.view(-1, 1, 1, 1)).abs() / torch.tensor(step, device=picture.device).view(
-        -1, 1, 1, 1
-    )
+    level = torch.cat(levels).to(picture.device)
+    copies = blur(picture, level.sign() * torch.expm1(level.abs()), lens.pick(index), index)
+    spacing = torch.tensor(step, device=picture.device).view(-1, 1, 1, 1)
+    distance = (field[index] - level.view(-1, 1, 1, 1)).abs() / spacing
     return torch.zeros_like(picture).index_add_(0, index, copies * (1 - distance).clamp(min=0))
 
 
@@ -171,16 +176,16 @@ def render(scene: Scene, lens: Lens) -> tuple[Tensor, Tensor, Tensor]:
     """What the camera sees, and the truth behind it.
 
     Returns:
-        blurred (B, 3, H, W) and sharp (B, 3, H, W), both linear light, and the blur radius (B, 1, H, W) in px.
+        blurred (B, 3, H, W) and sharp (B, 3, H, W), both linear light, and the blur radius (B, 1, H, W) in px, ≥ 0.
         Within a largest radius of the border the blurred picture wraps around and is to be cut off.
     """
     blurred = blur_by_field(scene.background, scene.field, lens)
-    sharp, radius = scene.background.clone(), scene.field.clone()
+    sharp, radius = scene.background.clone(), scene.field.abs()
     for layer in scene.layers:
-        at = layer.scene
-        seen = blur(torch.cat([layer.colour * layer.matte, layer.matte], 1), layer.radius, lens.pick(at))
-        colour, coverage = seen.split([3, 1], 1)
+        at, its_lens = layer.scene, lens.pick(layer.scene)
+        colour = blur(layer.colour * layer.matte, layer.radius, its_lens)
+        coverage = blur(layer.matte.expand(-1, 3, -1, -1), layer.radius, its_lens)
         blurred[at] = colour + (1 - coverage) * blurred[at]
         sharp[at] = torch.lerp(sharp[at], layer.colour, layer.matte)
-        radius[at] = torch.where(layer.matte > 0.5, layer.radius.view(-1, 1, 1, 1), radius[at])
+        radius[at] = torch.where(layer.matte > 0.5, layer.radius.abs().view(-1, 1, 1, 1), radius[at])
     return blurred, sharp, radius

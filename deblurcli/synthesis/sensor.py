@@ -1,4 +1,4 @@
-"""The sensor and the file: photon noise in linear light, the display curve, 8 bits, JPEG."""
+"""The sensor and the file: photon noise in linear light, the display curve, sharpening, 8 bits, JPEG."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate, pad
+from torch.nn.functional import avg_pool2d, conv2d, interpolate, pad
+
+from deblurcli.photo.transfer import linear_to_srgb, srgb_to_linear
 
 # ITU-T T.81, annex K: luminance and chrominance quantisation at quality 50.
 _LUMA = """16 11 10 16 24 40 51 61  12 12 14 19 26 58 60 55  14 13 16 24 40 57 69 56  14 17 22 29 51 87 80 62
@@ -39,6 +41,33 @@ def random_noise_levels(count: int, largest_shot: float, generator: torch.Genera
     shot = torch.exp(low + (high - low) * torch.rand(count, generator=generator))
     read = torch.exp(2.18 * torch.log(shot) + 1.20 + 0.26 * torch.randn(count, generator=generator))
     return shot, read
+
+
+def develop(linear: Tensor, tone: Tensor) -> Tensor:
+    """Linear light → display-referred [0, 1], through a camera's own tone curve and sRGB's.
+
+    Args:
+        linear: (B, 3, H, W), clipped to [0, 1] first, as sensors do.
+        tone: (B,) exponent; 1 is plain sRGB, above it mid-tones come out brighter. See ``undevelop``.
+    """
+    return linear_to_srgb(linear.clamp(0, 1) ** (1 / tone.view(-1, 1, 1, 1)))
+
+
+def undevelop(encoded: Tensor, tone: Tensor) -> Tensor:
+    """Display-referred (B, 3, H, W) in [0, 1] → the linear light that ``develop`` makes it from."""
+    return srgb_to_linear(encoded) ** tone.view(-1, 1, 1, 1)
+
+
+def sharpen(encoded: Tensor, sigma: Tensor, amount: Tensor) -> Tensor:
+    """The unsharp mask that cameras and phones apply: (B, 3, H, W) → the same; sigma (B,) px up to 1.5, amount (B,)."""
+    b, c, h, w = encoded.shape
+    axis = torch.arange(-4, 5, device=encoded.device, dtype=torch.float32)
+    bell = torch.exp(-0.5 * (axis / sigma.view(-1, 1)) ** 2)
+    bell = bell / bell.sum(1, keepdim=True)
+    kernel = (bell.unsqueeze(2) * bell.unsqueeze(1)).repeat_interleave(c, 0).unsqueeze(1)
+    padded = pad(encoded, (4,) * 4, mode="reflect").view(1, b * c, h + 8, w + 8)
+    smooth = conv2d(padded, kernel, groups=b * c).view(b, c, h, w)
+    return (encoded + amount.view(-1, 1, 1, 1) * (encoded - smooth)).clamp(0, 1)
 
 
 def quantise(encoded: Tensor) -> Tensor:

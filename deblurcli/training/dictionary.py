@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from deblurcli.networks.iniknet_fast import BalancedAtoms
-from deblurcli.synthesis.psf import Lens, otf, psf
+from deblurcli.synthesis.psf import Lens, LensPrior, otf, psf
 
 GRID = 96  # px; the correlations of blurred pictures have faded well within half of it
 
@@ -58,7 +58,7 @@ def problem(size: int, radius: Tensor, noise: Tensor, lens: Lens, contrast: floa
     frequency = torch.fft.fftfreq(GRID).view(-1, 1), torch.fft.rfftfreq(GRID).view(1, -1)
     power = 1 / (frequency[0] ** 2 + frequency[1] ** 2 + (1 / GRID) ** 2)
     power = power * contrast**2 / torch.fft.irfft2(power, s=(GRID, GRID))[0, 0]
-    transfer = otf(psf(radius, lens, 51), GRID, GRID)
+    transfer = otf(psf(radius, lens, 51)[:, 1:2], GRID, GRID)[:, 0]
     blurred = power * transfer.abs() ** 2
     itself = torch.fft.irfft2(blurred, s=(GRID, GRID))
     itself[:, 0, 0] += noise**2
@@ -84,7 +84,7 @@ def fit_atoms(dictionary: BalancedAtoms, steps: int, seed: int = 0) -> float:
         count = 32
         radius = torch.logspace(-0.15, torch.tensor(size / 2).log10().item(), count)
         noise = torch.tensor([0.5, 1.0, 2.0, 4.0]).repeat(count // 4) / 255
-        problems.append(problem(size, radius, noise, Lens.random(count, (0.6, 0.2, 0.2), generator)))
+        problems.append(problem(size, radius, noise, LensPrior().draw(count, generator)))
     optimizer = torch.optim.Adam(dictionary.parameters(), 3e-3)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     loss = torch.tensor(torch.nan)

@@ -23,14 +23,13 @@ def list_() -> None:
     from rich.table import Table
 
     from deblurcli.networks.spec import DEFAULT_NETWORK, network_spec, trainable_networks
-    from deblurcli.weights.checkpoint import read_header
     from deblurcli.weights.store import catalog
 
     table = Table("network", "weights", "parameters", "gain, dB", "sharp photos, dB", "paper", box=None)
     for name in trainable_networks():
         spec = network_spec(name)
         mine = [release for release in catalog() if release.network == name]
-        headers = [read_header(release.path) for release in mine]
+        headers = [release.header() for release in mine]
         default = " (default)" if name == DEFAULT_NETWORK else ""
         table.add_row(
             name + default,
@@ -46,18 +45,24 @@ def list_() -> None:
 @weights.command()
 @click.argument("network")
 @click.argument("weights", required=False, metavar="[TAG|FILE]")
-def info(network: str, weights: str | None) -> None:
-    """Show what a weights file says of itself: recipe, scores, licence.
+@click.option("--card", is_flag=True, help="As a page to read (Markdown): data, licences, recipe, scores, limits.")
+def info(network: str, weights: str | None, card: bool) -> None:
+    """Show what a weights file says of itself: data, recipe, scores, licence.
 
     \b
     deblur weights info iniknet-fast
+    deblur weights info iniknet-fast --card
     deblur weights info iniknet-fast runs/mine/best.safetensors
     """
     from deblurcli.networks.spec import network_spec
+    from deblurcli.weights.card import model_card
     from deblurcli.weights.store import find
 
     path, header = find(network_spec(network).name, weights)
-    click.echo(json.dumps({"file": str(path), **vars(header)}, indent=2))
+    if card:
+        click.echo(model_card(path, header), nl=False)
+    else:
+        click.echo(json.dumps({"file": str(path), **vars(header)}, indent=2, ensure_ascii=False))
 
 
 @weights.command()

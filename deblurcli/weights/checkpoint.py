@@ -24,6 +24,8 @@ class Header:
         config: constructor arguments that differ from the network's defaults.
         recipe: how it was trained. scores: measure → value on the fixed validation.
         licence, note: for people.
+        data: what it was trained on: rows of "source", "licence" (as stated there) and "tiles" (how many).
+        limits: sentences on what it cannot do. The oldest files have neither.
     """
 
     network: str
@@ -33,6 +35,8 @@ class Header:
     scores: dict[str, float] = field(default_factory=dict)
     licence: str = "MIT"
     note: str = ""
+    data: list[dict[str, Any]] = field(default_factory=list)
+    limits: list[str] = field(default_factory=list)
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], header: Header) -> None:
@@ -72,6 +76,8 @@ def read_header(path: Path) -> Header:
             scores=json.loads(metadata["scores"]),
             licence=metadata["licence"],
             note=metadata["note"],
+            data=json.loads(metadata.get("data", "[]")),
+            limits=json.loads(metadata.get("limits", "[]")),
         )
     except (KeyError, ValueError) as error:
         raise WeightsError(f"{path}: its header is damaged ({error})") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -115,7 +115,7 @@ def _by_folder(blurred_folder: Path, sharp_folder: Path, slices: bool, in_order:
     return [Pair(name, path, sharp[scenes[name]], scenes[name]) for name, path in blurred.items()]
 
 
-def _scene(name: str, scenes: Iterable[str]) -> str:
+def _scene(name: str, scenes: Container[str]) -> str:
     """ "bridge_03", "bridge-3" and "bridge/3" belong to "bridge" if that is a scene and they are not."""
     while name not in scenes and (end := max(name.rfind(mark) for mark in "/_-")) > 0:
         name = name[:end]

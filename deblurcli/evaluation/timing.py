@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,25 +17,36 @@ from deblurcli.errors import DeblurError
 from deblurcli.photo.encode import write_photo
 from deblurcli.photo.photo import Photo
 
+if TYPE_CHECKING:
+    import torch
 
-def calibration() -> float:
-    """What the machine can do: GFLOP/s (two per multiply-add) of a 3×3 convolution 64 → 64, channels-last, float32.
+
+def calibration(device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> float:
+    """What a device can do: GFLOP/s (two per multiply-add) of a 3×3 convolution 64 → 64, channels-last.
 
     A seconds-per-megapixel figure means something on another machine only beside this one.
+
+    Args:
+        dtype: of weights and pictures; None for float32.
     """
     import torch
 
     from deblurcli.networks.blocks import channels_last
 
-    convolution = channels_last(torch.nn.Conv2d(64, 64, 3, padding=1))
-    x = torch.randn(1, 64, 512, 512).to(memory_format=torch.channels_last)
+    device = torch.device(device)
+    # One picture is over before a GPU has its hands full.
+    count = 1 if device.type == "cpu" else 32
+    convolution = channels_last(torch.nn.Conv2d(64, 64, 3, padding=1).to(device, dtype))
+    x = torch.randn(count, 64, 512, 512, device=device, dtype=dtype).to(memory_format=torch.channels_last)
     seconds = []
     with torch.inference_mode():
         for _ in range(9):
             began = time.perf_counter()
             convolution(x)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
             seconds.append(time.perf_counter() - began)
-    return 2 * 512 * 512 * 64 * 64 * 9 / statistics.median(seconds) / 1e9
+    return 2 * count * 512 * 512 * 64 * 64 * 9 / statistics.median(seconds) / 1e9
 
 
 def measure(megapixels: float, depth: int, repeats: int, arguments: list[str]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from test_cli import run as deblur
 
 from deblurcli.backends.torch_backend import TorchBackend
 from deblurcli.errors import DeblurError, UsageError, WeightsError
@@ -106,7 +107,7 @@ def test_a_state_is_saved_in_pieces(photos: torch.Tensor, tmp_path: Path, monkey
     assert all(torch.equal(value, again.average[name]) for name, value in whole.average.items())
     assert [path.name for path in sorted(folder.glob("state-*"))] == [path.name for path in saved_pieces(folder)]
     saved_pieces(folder)[1].unlink()
-    with pytest.raises(WeightsError, match="pieces .* are missing"):
+    with pytest.raises(WeightsError, match="state are missing"):
         saved_pieces(folder)
 
 
@@ -234,6 +235,34 @@ def test_drawn_pictures_are_mixed_in(photos: torch.Tensor) -> None:
     assert not torch.equal(mixed[-1], mixed[-2])
     with pytest.raises(UsageError, match="share"):
         with_procedural(photos, replace(SMALL, procedural=1.0))
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(photo(512, 1)).save(tmp_path / "photos/one.png")
+    (tmp_path / "r.toml").write_text('network = "tiny"\natom_steps = 20\nbatch = 2\ncrop = 32\nwarmup = 5')
+    train = ("train", tmp_path / "r.toml", "--photos", tmp_path / "photos", "-o", tmp_path / "run", "--device", "cpu")
+    assert deblur(*train) == 2
+    assert "never end" in capsys.readouterr().err
+    assert deblur(*train, "--steps", 20, "--precision", "fp32") == 0
+    told = capsys.readouterr().out
+    assert "samples/s: " in told and "% drawing" in told and "GFLOP/s" in told
+    assert deblur(*train, "--cooldown", 2, "--set", "loss.ssim=0.1") == 0
+    header = read_header(tmp_path / "run/last.safetensors")
+    assert header.recipe["steps"] == 22
+    assert header.recipe["events"] == [{"step": 20, "loss.ssim": 0.1}, {"step": 20, "cooldown": 2}]
+    assert header.data[0]["source"] == "photos"
+    for wrong, words in (
+        (("--weights", tmp_path / "run/last.safetensors"), "has begun"),
+        (("--cooldown", 2), "cooled down already"),
+        (("--set", "config.levels=2"), "cannot be built"),
+        (("--set", "nonsense=2"), "nonsense"),
+    ):
+        assert deblur(*train, "--steps", 1, *wrong) in (1, 2)
+        assert words in capsys.readouterr().err
+    Image.fromarray(photo(64, 2)).save(tmp_path / "in.png")
+    weights = tmp_path / "run/last.safetensors"
+    assert deblur(tmp_path / "in.png", "-o", tmp_path / "out.png", "-m", "tiny", "--weights", weights) == 0
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda p: p.stem)

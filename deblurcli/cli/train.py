@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -14,10 +15,19 @@ import click
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the run; goes on if it exists."
 )
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), required=True, help="Stop after this long.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Be done after this long, start included.")
+@click.option("--steps", type=click.IntRange(1), help="Stop after so many steps and say what took how long.")
 @click.option("--cooldown", type=click.IntRange(1), metavar="STEPS", help="Finish: lower the learning rate to zero.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Another value for a key of the recipe.")
+@click.option("--weights", metavar="TAG|FILE", help="Start from these weights instead of random ones.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="bf16", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="auto is bf16 where the device computes in it.",
+)
 @click.option("--compile", "compile_network", is_flag=True, help="Compile the network first; pays on GPUs.")
 @click.option("--every", type=float, default=10.0, show_default=True, help="Minutes between validations.")
 def train(
@@ -25,8 +35,11 @@ def train(
     photos: Path,
     valid: Path | None,
     output: Path,
-    minutes: float,
+    minutes: float | None,
+    steps: int | None,
     cooldown: int | None,
+    changes: tuple[str, ...],
+    weights: str | None,
     device: str,
     precision: str,
     compile_network: bool,
@@ -37,36 +50,50 @@ def train(
     \b
     deblur train iniknet-fast.toml --photos sharp/ --valid valid/ -o runs/a --minutes 60
     deblur train iniknet-fast.toml --photos sharp/ --valid valid/ -o runs/a --minutes 60
-    deblur train iniknet-fast.toml --photos sharp/ --valid valid/ -o runs/a --minutes 30 --cooldown 3000
+    deblur train iniknet-fast.toml --photos sharp/ --valid valid/ -o runs/a --cooldown 3000
+    deblur train iniknet-fast.toml --photos mine/ -o runs/b --weights synth_v1 --set learning_rate=3e-4 --minutes 60
 
-    The second line goes on where the first stopped, the third finishes. The weights are runs/a/best.safetensors.
-    Recipes lie in deblurcli/training/recipes/.
+    The second line goes on where the first stopped, the third finishes, the fourth makes released weights fit photos
+    of one's own. runs/a/best.safetensors are the weights that scored best on --valid, last.safetensors those at the
+    end. Recipes lie in deblurcli/training/recipes/; every change of a value on the way is written into the weights.
     """
+    until = time.monotonic() + 60 * (minutes or float("inf"))
+
     import torch
 
     from deblurcli.backends.torch_backend import choose_device
+    from deblurcli.cli.messages import say
     from deblurcli.datasets.photos import load_tiles
     from deblurcli.errors import UsageError
     from deblurcli.evaluation.validation import validation_cases
-    from deblurcli.training import loop
+    from deblurcli.training import loop, pace
     from deblurcli.training.config import load_recipe
+    from deblurcli.training.state import saved_pieces
 
+    if not (minutes or steps or cooldown):
+        raise UsageError("this would never end", "Give --minutes, --steps or --cooldown.")
     target = choose_device(device)
-    saved = output / "state.pt"
-    state = loop.start(load_recipe(recipe), target, resuming=saved.is_file())
-    if saved.is_file():
-        state.load(saved)
+    resuming = bool(saved_pieces(output))
+    if resuming and weights:
+        raise UsageError(f"{output}: this run has begun already, with its own weights", "Leave --weights out.")
+    tiles = load_tiles(photos).to(target)
+    cases = validation_cases(valid) if valid else []
+    state = loop.start(load_recipe(recipe, changes), target, weights=weights, resuming=resuming)
+    if resuming:
+        state.load(output)
     if cooldown:
-        if state.cooldown:
-            raise UsageError(f"{output}: is being cooled down already", "Leave --cooldown out to go on with that.")
-        state.cooldown = (state.step, cooldown)
+        state.cool_down(cooldown)
+    bf16 = precision == "bf16" or (precision == "auto" and pace.computes_in_bf16(target))
+    say(f"{state.recipe.network} on {target} in {'bf16' if bf16 else 'fp32'}, from step {state.step}")
     loop.train(
         state,
-        load_tiles(photos).to(target),
-        validation_cases(valid) if valid else [],
+        tiles,
+        cases,
         output,
-        minutes=minutes,
-        autocast=torch.bfloat16 if precision == "bf16" else None,
+        source=photos.resolve().name,
+        until=until,
+        steps=steps,
+        autocast=torch.bfloat16 if bf16 else None,
         every=every,
         compile_network=compile_network,
     )

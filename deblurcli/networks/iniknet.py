@@ -142,7 +142,8 @@ class INIKNet(nn.Module):
             x: blurred pictures y of the paper, B, G, R in [0, 1].
             maps: also return μ (B, R, H, W), how much each kernel size counts (a softmax over the sizes), and
                 ω (B, N, H, W), how strongly each atom is applied.
-            coarse: also restore the pictures at 1/2 and 1/4, for the multi-scale loss, Eq. (10).
+            coarse: also restore the pictures at 1/2 and 1/4, for the multi-scale loss, Eq. (10). While training it
+                always does.
         """
         height, width = x.shape[-2:]
         if height % 16 or width % 16 or min(height, width) < 32:
@@ -151,7 +152,7 @@ class INIKNet(nn.Module):
         features = [self.unet(picture) for picture in pictures]
         size_features, shape_features = self.size_lstm(features), self.shape_lstm(features)
 
-        scales = (0, 1, 2) if coarse else (0,)  # only training wants Eq. (9) at the coarse scales
+        scales = (0, 1, 2) if coarse or self.training else (0,)  # only training wants Eq. (9) at the coarse scales
         # Inverse kernels amplify what low precision rounds off a picture, and cost little: no autocast from here on.
         with full_precision(x.device.type):
             dtype = self.contract.weight.dtype

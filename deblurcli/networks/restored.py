@@ -14,7 +14,8 @@ class Restored:
     Attributes:
         picture: (B, 3, H, W), the network's channel order, nominally [0, 1], not clipped.
         maps: coefficient maps (B, C, H, W) under the names of the network's spec; empty unless asked for.
-        coarse: restored pictures at 1/2, 1/4 … for multi-scale training losses; empty at inference.
+        coarse: restored pictures at 1/2, 1/4 … for multi-scale training losses; empty at inference. The network scales
+            its input down for them by bilinear interpolation without antialiasing.
     """
 
     picture: Tensor

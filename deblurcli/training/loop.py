@@ -2,8 +2,9 @@
 
 Draw pairs → restore → compare → step → average; now and then validate, save, plot. A run is a folder:
 
-    state.pt               to go on from      best.safetensors   the best averaged weights so far, with scores
-    curves.png             loss and gains     samples.png        blurred | restored | sharp | blur radius | kernel size
+    state-….pt          to go on from         best.safetensors   the averaged weights that scored best, if there is a
+    curves.png          loss and gains                           validation; last.safetensors   as they are now
+    samples.png         blurred | restored | sharp | blur radius | kernel size
 
 The learning rate warms up, stays on a plateau for as long as one likes, and is cooled down linearly on demand; any
 saved state can be trained on or cooled down.
@@ -11,64 +12,81 @@ saved state can be trained on or cooled down.
 
 from __future__ import annotations
 
-import dataclasses
+import math
 import time
-from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from deblurcli.arrays import Picture
-from deblurcli.evaluation.validation import Case, scores
+from deblurcli.errors import DeblurError, WeightsError
+from deblurcli.evaluation.validation import Case
 from deblurcli.networks.blocks import channels_last
 from deblurcli.networks.build import build_network
 from deblurcli.networks.iniknet_fast import BalancedAtoms
-from deblurcli.synthesis.pairs import draw_pairs
+from deblurcli.networks.spec import network_spec
 from deblurcli.training.config import Recipe
 from deblurcli.training.dictionary import fit_atoms
+from deblurcli.training.drawing import draw_ahead, with_procedural
 from deblurcli.training.losses import total_loss
-from deblurcli.training.plots import plot_curves, plot_samples
+from deblurcli.training.pace import WARM_UP, Stopwatch, bottleneck
+from deblurcli.training.progress import in_rgb, report
 from deblurcli.training.state import TrainingState
-from deblurcli.weights.checkpoint import Header, save_checkpoint
+from deblurcli.weights.load import load_network
+from deblurcli.weights.store import find
 
-ATOM_PACE = 0.1  # of the learning rate: everything else hangs on the atoms, and sine networks are touchy
+LOOK = 50  # steps between looks at the loss: each look waits for the device to finish
 
 
-def start(recipe: Recipe, device: torch.device, *, resuming: bool = False) -> TrainingState:
+def start(recipe: Recipe, device: torch.device, *, weights: str | None = None, resuming: bool = False) -> TrainingState:
     """A run before its first step; the same seed gives the same network.
 
-    With ``resuming`` the atoms are not fitted, which takes long and is for nothing if a state is loaded next.
+    Args:
+        weights: tag or file of a network to train on; None for one with random weights and fitted atoms.
+        resuming: a state is loaded next, so atoms need not be fitted, which takes long.
+
+    Raises:
+        WeightsError: there are no such weights, or they are not of the recipe's network and config.
     """
     torch.manual_seed(recipe.seed)
-    network = channels_last(build_network(recipe.network, recipe.config)).train()
-    fits = recipe.atom_steps and not resuming
-    if fits and isinstance(dictionary := getattr(network, "dictionary", None), BalancedAtoms):
-        fit_atoms(dictionary, recipe.atom_steps, recipe.seed)
-    network.to(device)
+    if weights:
+        _, header = find(recipe.network, weights)
+        if header.config != recipe.config:
+            raise WeightsError(
+                f"'{weights}' is {recipe.network} with config {header.config}, the recipe's is {recipe.config}",
+                "Bring them together with --set config.KEY=VALUE.",
+            )
+        network, _ = load_network(network_spec(recipe.network), weights)
+    else:
+        network = build_network(recipe.network, recipe.config)
+        dictionary = getattr(network, "dictionary", None)
+        if recipe.atom_steps and not resuming and isinstance(dictionary, BalancedAtoms):
+            fit_atoms(dictionary, recipe.atom_steps, recipe.seed)
+    network = channels_last(network).to(device).train()
     atoms, others = [], []
     for name, parameter in network.named_parameters():
         (atoms if name.startswith("dictionary.") else others).append(parameter)
+    for parameter in atoms:
+        parameter.requires_grad_(recipe.atom_pace > 0)
     optimizer = torch.optim.AdamW(
-        [{"params": others, "pace": 1.0}, {"params": atoms, "pace": ATOM_PACE}],
+        [{"params": others, "pace": 1.0}, {"params": atoms, "pace": recipe.atom_pace}],
         betas=(0.9, 0.95),
         weight_decay=recipe.weight_decay,
         fused=True,
     )
     average = {name: value.detach().clone().float() for name, value in network.state_dict().items()}
-    return TrainingState(recipe, network, optimizer, average)
+    state = TrainingState(recipe, network, optimizer, average)
+    if weights:
+        state.events.append({"step": 0, "weights": weights})
+    return state
 
 
-def learning_rate(state: TrainingState) -> float:
-    """Warm-up, plateau, and, once a cool-down has begun, a straight line to zero."""
-    recipe, step = state.recipe, state.step
+def learning_rate(recipe: Recipe, step: int, cooldown: tuple[int, int] | None) -> float:
+    """Warm-up, plateau, and, once a cool-down (its first step, number of steps) has begun, a straight line to zero."""
     rate = recipe.learning_rate * min(1.0, (step + 1) / recipe.warmup)
-    if state.cooldown:
-        first, steps = state.cooldown
-        rate *= max(0.0, 1 - (step - first) / steps)
-    return rate
+    return rate * max(0.0, 1 - (step - cooldown[0]) / cooldown[1]) if cooldown else rate
 
 
 def train(
@@ -77,105 +95,93 @@ def train(
     cases: list[Case],
     folder: Path,
     *,
-    minutes: float,
+    source: str = "sharp photos",
+    until: float = math.inf,
     steps: int | None = None,
     autocast: torch.dtype | None = None,
     every: float = 10.0,
     compile_network: bool = False,
 ) -> TrainingState:
-    """Trains until the minutes, the steps or the cool-down are over, and leaves all that is needed to go on.
+    """Trains until the time, the steps or the cool-down are over, and leaves all that is needed to go on.
 
     Args:
         photos: (N, 3, H, W) uint8 sharp tiles, on the device to train on.
-        cases: the fixed validation; empty to skip it.
-        minutes: to stop after, validation included; steps: likewise, counted from now.
+        cases: the fixed validation; empty to skip it. source: name of the photos, for the weights' card.
+        until: ``time.monotonic()`` to be done by, validation included. steps: to stop after, counted from now; if there
+            are a few of them, it is said at the end what took how long.
         autocast: dtype to run the network in, or None for float32.
         every: minutes between validations; the state is saved at each, and every two minutes.
+
+    Raises:
+        DeblurError: the loss is no longer a number.
     """
-    recipe, device = state.recipe, photos.device
+    recipe = state.recipe.cooled() if state.cooldown else state.recipe
+    device, began, earlier = photos.device, time.monotonic(), state.seconds
     folder.mkdir(parents=True, exist_ok=True)
-    forward: Callable[..., object] = torch.compile(state.network) if compile_network else state.network
-    began, earlier, last_step = time.monotonic(), state.seconds, state.step + steps if steps else None
-    saved = validated = began
-    validation_cost = 0.0
-    recent: list[float] = []
-    state.history = state.history or []
-    bar = tqdm(total=round(minutes * 60), desc=f"training {recipe.network}", unit="s", disable=None)
-    while True:
-        now = time.monotonic()
-        cooled = state.cooldown and state.step >= sum(state.cooldown)
-        over = now - began > minutes * 60 - 2 * validation_cost or state.step == last_step or cooled
-        if now - validated > every * 60 or over:
-            state.seconds = earlier + now - began
-            _validate(state, cases, folder, recent, photos)
-            recent, validated, validation_cost = [], time.monotonic(), time.monotonic() - now
-        if now - saved > 120 or over:
-            state.seconds = earlier + time.monotonic() - began
-            state.save(folder / "state.pt")
-            saved = time.monotonic()
-        if over:
-            bar.close()
-            return state
+    state.data[source] = len(photos)
+    photos = with_procedural(photos, recipe)
+    # Shapes never change: the fastest convolutions are worth looking for, and compiling need not be general.
+    torch.backends.cudnn.benchmark = True
+    compiled = torch.compile(state.network, dynamic=False) if compile_network else state.network
+    restore = in_rgb(compiled, recipe.network)
+    last = min(state.step + (steps or math.inf), sum(state.cooldown) if state.cooldown else math.inf)
+    if cases and not state.history:  # where it starts from, and how long a validation takes
+        report(state, cases, folder, math.nan, photos)
+    saved = validated = time.monotonic()
+    losses: list[Tensor] = []
+    watch = Stopwatch(device, exact=steps is not None)
+    draws = draw_ahead(photos, recipe, state.step, ahead=4 if device.type == "cuda" else 0)
+    bar = tqdm(initial=state.step, total=None if last == math.inf else int(last), unit="step", disable=None)
+    with closing(draws), bar:
+        while True:
+            now = time.monotonic()
+            over = state.step >= last or now > until - 2 * state.validation
+            if over or now - validated > 60 * every:
+                state.seconds = earlier + now - began
+                report(state, cases, folder, _mean(losses, state.step), photos)
+                losses, validated = [], time.monotonic()
+            if over or now - saved > 120:
+                _mean(losses, state.step)  # nothing is saved that cannot be gone on from
+                state.seconds = earlier + time.monotonic() - began
+                state.save(folder)
+                saved = time.monotonic()
+            if over:
+                break
 
-        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + state.step)
-        pairs = draw_pairs(photos, recipe.batch, recipe.crop, recipe.synthesis, generator)
-        for group in state.optimizer.param_groups:
-            group["lr"] = group["pace"] * learning_rate(state)
-        blurred = pairs.blurred.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, autocast or torch.bfloat16, enabled=autocast is not None):
-            restored = forward(blurred, maps=True)
-        loss = total_loss(restored, pairs, recipe.loss)  # type: ignore[arg-type]
-        state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(state.network.parameters(), recipe.clip)
-        state.optimizer.step()
-        state.step += 1
-        state.average_into()
-        recent.append(float(loss.detach()))
-        bar.update(min(round(time.monotonic() - began), bar.total) - bar.n)
-        bar.set_postfix_str(f"step {state.step}, loss {np.mean(recent[-100:]):.4f}", refresh=False)
-
-
-def averaged(state: TrainingState) -> nn.Module:
-    """A copy of the network with the averaged weights, ready to restore."""
-    network = build_network(state.recipe.network, state.recipe.config)
-    network.load_state_dict(state.average)
-    return network.to(next(state.network.parameters()).device).eval()
-
-
-def restorer(network: nn.Module, device: torch.device) -> Callable[[Picture], Picture]:
-    """The network as a function of one small (H, W, 3) picture, for validation."""
-
-    @torch.inference_mode()
-    def restore(picture: Picture) -> Picture:
-        batch = torch.from_numpy(picture).permute(2, 0, 1)[None].to(device)
-        return network(batch).picture[0].permute(1, 2, 0).float().cpu().numpy()
-
-    return restore
+            watch.start()
+            pairs = next(draws)
+            for group in state.optimizer.param_groups:
+                group["lr"] = group["pace"] * learning_rate(recipe, state.step, state.cooldown)
+            blurred = pairs.blurred.contiguous(memory_format=torch.channels_last)
+            watch.lap("drawing")
+            with torch.autocast(device.type, autocast or torch.bfloat16, enabled=autocast is not None):
+                restored = restore(blurred, maps=True)
+            loss = total_loss(restored, pairs, recipe.loss)
+            state.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            watch.lap("network")
+            nn.utils.clip_grad_norm_(state.network.parameters(), recipe.clip)
+            state.optimizer.step()
+            state.step += 1
+            state.average_into(recipe.ema)
+            watch.lap("optimiser")
+            losses.append(loss.detach())
+            bar.update()
+            if state.step % LOOK == 0:
+                recent = _mean(losses[-LOOK:], state.step)
+                bar.set_postfix_str(f"loss {recent:.4f}, {watch.rate(recipe.batch):.1f} samples/s", refresh=False)
+    if steps and watch.steps >= 2 * WARM_UP:
+        batch = torch.zeros(recipe.batch, 3, recipe.crop, recipe.crop, device=device)
+        tqdm.write(bottleneck(watch, state.network, batch, autocast))
+    return state
 
 
-def _validate(state: TrainingState, cases: list[Case], folder: Path, recent: list[float], photos: Tensor) -> None:
-    """Scores the averaged weights, keeps them if they are the best so far, and draws the pictures."""
-    network = averaged(state)
-    row = {"step": float(state.step), "minutes": state.seconds / 60, "loss": float(np.mean(recent or [np.nan]))}
-    row |= scores(cases, restorer(network, photos.device)) if cases else {}
-    assert state.history is not None
-    state.history.append(row)
-    tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
-    if cases and row["gain"] > state.best:
-        state.best = row["gain"]
-        measured = {name: round(value, 3) for name, value in row.items() if name not in ("step", "minutes", "loss")}
-        about = {"steps": state.step, "minutes": round(state.seconds / 60, 1), "processor": photos.device.type}
-        header = Header(
-            network=state.recipe.network,
-            tag=folder.name,
-            config=state.recipe.config,
-            recipe=dataclasses.asdict(state.recipe) | about,
-            scores=measured,
+def _mean(losses: list[Tensor], step: int) -> float:
+    """The mean loss; NaN if there is none yet."""
+    mean = float(torch.stack(losses).mean()) if losses else math.nan
+    if losses and not math.isfinite(mean):
+        raise DeblurError(
+            f"the loss is not a number any more at step {step}",
+            "What was saved before is untouched: go on from it with a lower learning rate (--set learning_rate=…).",
         )
-        save_checkpoint(folder / "best.safetensors", state.average, header)
-    plot_curves(state.history, folder / "curves.png")
-    generator = torch.Generator().manual_seed(7)
-    pairs = draw_pairs(photos, 8, state.recipe.crop, state.recipe.synthesis, generator)
-    with torch.inference_mode():
-        plot_samples(pairs, network(pairs.blurred, maps=True), folder / "samples.png")
+    return mean

@@ -1,10 +1,18 @@
-"""What training minimises. Every term is a mean, so that weights mean the same at any crop size."""
+"""What training minimises. Every term is a mean, so that weights mean the same at any crop size.
+
+Pictures are (B, 3, H, W), display-referred, nominally [0, 1]. Every term between two pictures is 0 when they are equal,
+except log-MSE, which is then log₁₀ of its floor.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
+from deblurcli.errors import UsageError
 from deblurcli.networks.restored import Restored
 from deblurcli.synthesis.pairs import Pairs
 from deblurcli.training.config import LossConfig
@@ -13,20 +21,62 @@ from deblurcli.training.config import LossConfig
 REACH = 2.0
 
 
-def log_mse(restored: Tensor, sharp: Tensor, floor: float = 3e-4) -> Tensor:
-    """Mean over the pairs of log₁₀(MSE + floor), of pictures (B, 3, H, W) in [0, 1]: PSNR, up to sign and scale.
+def log_mse(restored: Tensor, sharp: Tensor, floor: float) -> Tensor:
+    """Mean over the pairs of log₁₀(MSE + floor): PSNR, up to sign and scale.
 
     The logarithm makes a pair count by the share of its error that is removed. With a plain mean the widest blurs, of
     which least can be undone, are nearly all that counts, and a network learns to leave slight blur alone. Without a
-    ``floor`` (35 dB) the pairs that are sharp already would be all that counts, and it learns to leave all alone.
+    ``floor`` (3e-4 is 35 dB) the pairs that are sharp already would be all that counts, and it learns to touch nothing.
     """
     return torch.log10(((restored - sharp) ** 2).mean((1, 2, 3)) + floor).mean()
+
+
+def charbonnier(restored: Tensor, sharp: Tensor, width: float = 1e-3) -> Tensor:
+    """Mean of √(Δ² + width²) − width: the absolute difference, smooth where it is below ``width``."""
+    return (torch.sqrt((restored - sharp) ** 2 + width**2) - width).mean()
 
 
 def frequency_l1(restored: Tensor, sharp: Tensor) -> Tensor:
     """Mean |Re Δ| + |Im Δ| of the orthonormal spectrum: asks for the right amount of every frequency."""
     difference = torch.fft.rfft2(restored - sharp, norm="ortho")
     return difference.real.abs().mean() + difference.imag.abs().mean()
+
+
+def dissimilarity(restored: Tensor, sharp: Tensor) -> Tensor:
+    """1 − SSIM, 0…2; both sides at least 11 px. Windows and constants are those of ``evaluation.metrics.ssim``."""
+    bell = torch.exp(-0.5 * (torch.arange(-5, 6, device=sharp.device) / 1.5) ** 2)
+    window = (bell.view(-1, 1) * bell / bell.sum() ** 2).view(1, 1, 11, 11)
+    x, y = restored.flatten(0, 1).unsqueeze(1), sharp.flatten(0, 1).unsqueeze(1)  # (B·3, 1, H, W)
+    moments = nn.functional.conv2d(torch.cat([x, y, x * x, y * y, x * y]), window)
+    mean_x, mean_y, square_x, square_y, product = moments.chunk(5)
+    c1, c2 = 0.01**2, 0.03**2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    covariance = product - mean_x * mean_y
+    structure = (2 * covariance + c2) / (square_x - mean_x**2 + square_y - mean_y**2 + c2)
+    return 1 - (luminance * structure).mean()
+
+
+def perceptual(restored: Tensor, sharp: Tensor) -> Tensor:
+    """LPIPS (Zhang et al., CVPR 2018) with AlexNet's features.
+
+    Raises:
+        UsageError: its package or its weights cannot be had.
+    """
+    return _lpips(restored.device)(restored * 2 - 1, sharp * 2 - 1).mean()
+
+
+@lru_cache(maxsize=1)
+def _lpips(device: torch.device) -> nn.Module:
+    hint = "Run 'pip install lpips', or train with loss.lpips = 0."
+    try:
+        import lpips  # pyright: ignore[reportMissingImports] # in no extra: nothing else needs it
+
+        network = lpips.LPIPS(net="alex", verbose=False)
+    except ImportError as error:
+        raise UsageError("the loss 'lpips' needs the package lpips, which is not installed", hint) from error
+    except OSError as error:
+        raise UsageError(f"the weights of the loss 'lpips' cannot be fetched ({error})", hint) from error
+    return network.to(device).requires_grad_(False)
 
 
 def kernel_size_l1(expected_size: Tensor, radius: Tensor) -> Tensor:
@@ -49,16 +99,35 @@ def radius_l1(predicted: Tensor, radius: Tensor) -> Tensor:
 
 
 def total_loss(restored: Restored, pairs: Pairs, weights: LossConfig) -> Tensor:
-    """The weighted sum of all terms.
+    """The weighted sum of all terms that weigh anything.
 
-    Networks with coarser outputs (``Restored.coarse``) are compared at each scale, all with weight 1.
+    Pictures restored at coarser scales (``Restored.coarse``) count like the full one, as in INIKNet's Eq. (10), but not
+    for LPIPS, whose features are made for full scale.
+
+    Raises:
+        UsageError: LPIPS is asked for and cannot be had.
     """
     total = restored.picture.new_zeros(())
-    sharp = [pairs.sharp, *(nn.functional.interpolate(pairs.sharp, c.shape[-2:], mode="area") for c in restored.coarse)]
-    for picture, target in zip([restored.picture, *restored.coarse], sharp, strict=True):
-        total = total + weights.error * log_mse(picture, target) + weights.frequency * frequency_l1(picture, target)
-    if weights.kernel_size and "defocus_size" in restored.maps:
-        total = total + weights.kernel_size * kernel_size_l1(restored.maps["defocus_size"], pairs.radius)
-    if weights.radius and "blur_radius" in restored.maps:
-        total = total + weights.radius * radius_l1(restored.maps["blur_radius"], pairs.radius)
+    at_all_scales: list[tuple[float, Callable[[Tensor, Tensor], Tensor]]] = [
+        (weights.error, lambda picture, target: log_mse(picture, target, weights.floor)),
+        (weights.charbonnier, charbonnier),
+        (weights.frequency, frequency_l1),
+        (weights.ssim, dissimilarity),
+    ]
+    for picture in (restored.picture, *restored.coarse):
+        # Scaled down just as the network scales its input down, so that what is sharp needs no change at any scale.
+        target = pairs.sharp
+        if picture is not restored.picture:
+            target = nn.functional.interpolate(target, picture.shape[-2:], mode="bilinear")
+        for weight, term in at_all_scales:
+            if weight:
+                total = total + weight * term(picture, target)
+    if weights.lpips:
+        total = total + weights.lpips * perceptual(restored.picture, pairs.sharp)
+    for weight, name, term in (
+        (weights.kernel_size, "defocus_size", kernel_size_l1),
+        (weights.radius, "blur_radius", radius_l1),
+    ):
+        if weight and name in restored.maps:
+            total = total + weight * term(restored.maps[name], pairs.radius)
     return total

@@ -28,6 +28,7 @@ def plot_curves(history: list[dict[str, float]], path: Path) -> None:
     right.set(xlabel="minutes", ylabel="PSNR gain on validation, dB")
     if right.lines:
         right.legend()
+        right.set_ylim(bottom=max(-1.0, right.get_ylim()[0]))  # random networks start far below
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -1,0 +1,68 @@
+"""Where the pairs of every step come from, and how a GPU does not have to wait for them."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deblurcli.errors import UsageError
+from deblurcli.synthesis.pairs import Pairs, draw_pairs
+from deblurcli.synthesis.procedural import procedural_tiles
+from deblurcli.training.config import Recipe
+
+
+def draw_ahead(photos: Tensor, recipe: Recipe, first: int, ahead: int = 0) -> Generator[Pairs, None, None]:
+    """The pairs of step ``first``, of the next, and so on; what a step gets depends on the seed and its number alone.
+
+    Args:
+        ahead: threads that draw the next steps' pairs, so that random numbers, which come from a CPU, do not keep a GPU
+            waiting. 0 draws only when asked, for CPUs that have enough to do.
+    """
+
+    def draw(step: int) -> Pairs:
+        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+        return draw_pairs(photos, recipe.batch, recipe.crop, recipe.synthesis, generator)
+
+    if not ahead:
+        while True:
+            yield draw(first)
+            first += 1
+    with ThreadPoolExecutor(ahead) as pool:
+        waiting: deque[Future[Pairs]] = deque()
+        while True:
+            while len(waiting) < ahead:
+                waiting.append(pool.submit(draw, first))
+                first += 1
+            yield waiting.popleft().result()
+
+
+def with_procedural(photos: Tensor, recipe: Recipe) -> Tensor:
+    """``photos`` (N, 3, H, H) and as many drawn pictures as make up the recipe's share of all, the same in each slice.
+
+    Raises:
+        UsageError: the share is not below 1.
+    """
+    share = recipe.procedural
+    if not 0 <= share < 1:
+        raise UsageError(f"procedural = {share:g}: a share of all pictures, from 0 to below 1")
+    if not share:
+        return photos
+    count = math.ceil(len(photos) * share / (1 - share))
+    # A picture takes half a second, hundreds are needed, and drawing is plain Python: one process for each core.
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        seeds = range(1_000_003 * recipe.seed, 1_000_003 * recipe.seed + count)
+        drawn = list(pool.map(_draw_one, repeat(photos.shape[-1]), seeds, chunksize=8))
+    return torch.cat([photos, torch.from_numpy(np.stack(drawn)).to(photos.device)])
+
+
+def _draw_one(size: int, seed: int) -> NDArray[np.uint8]:
+    return procedural_tiles(1, size, torch.Generator().manual_seed(seed))[0].numpy()

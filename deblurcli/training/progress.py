@@ -1,0 +1,89 @@
+"""How a run is doing: scores of the averaged weights, and its files for people."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from deblurcli.arrays import Picture
+from deblurcli.evaluation.validation import Case, scores
+from deblurcli.networks.build import build_network
+from deblurcli.networks.restored import Restored
+from deblurcli.networks.spec import network_spec
+from deblurcli.synthesis.pairs import draw_pairs
+from deblurcli.training.plots import plot_curves, plot_samples
+from deblurcli.training.state import TrainingState
+from deblurcli.weights.checkpoint import Header, save_checkpoint
+
+LIMITS = [
+    "It saw only synthetic defocus: sharp pictures, blurred and made noisy by simulated lenses and sensors.",
+    "Motion blur is not defocus and is not removed.",
+]
+
+
+def in_rgb(network: Callable[..., Restored], name: str) -> Callable[..., Restored]:
+    """``network`` as a function of RGB pictures (B, 3, H, W), whatever order of colours it was made for."""
+    if network_spec(name).channel_order == "rgb":
+        return network
+
+    def restore(blurred: Tensor, **asked: bool) -> Restored:
+        restored = network(blurred.flip(1), **asked)
+        return Restored(restored.picture.flip(1), restored.maps, [picture.flip(1) for picture in restored.coarse])
+
+    return restore
+
+
+def averaged(state: TrainingState) -> nn.Module:
+    """A copy of the network with the averaged weights, ready to restore."""
+    network = build_network(state.recipe.network, state.recipe.config)
+    network.load_state_dict(state.average)
+    return network.to(next(state.network.parameters()).device).eval()
+
+
+def restorer(restore: Callable[..., Restored], device: torch.device) -> Callable[[Picture], Picture]:
+    """A network for RGB as a function of one small (H, W, 3) picture, for validation."""
+
+    @torch.inference_mode()
+    def restore_one(picture: Picture) -> Picture:
+        batch = torch.from_numpy(picture).permute(2, 0, 1)[None].to(device)
+        return restore(batch).picture[0].permute(1, 2, 0).float().cpu().numpy()
+
+    return restore_one
+
+
+def report(state: TrainingState, cases: list[Case], folder: Path, loss: float, photos: Tensor) -> None:
+    """Scores the averaged weights on ``cases``, writes them, also as the best if they are, and draws the pictures.
+
+    Args:
+        loss: mean since the last report.
+    """
+    began = time.monotonic()
+    restore = in_rgb(averaged(state), state.recipe.network)
+    row = {"step": float(state.step), "minutes": state.seconds / 60, "loss": loss}
+    measured = scores(cases, restorer(restore, photos.device)) if cases else {}
+    state.history.append(row | measured)
+    tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in state.history[-1].items()))
+    about = {"steps": state.step, "minutes": round(state.seconds / 60, 1), "processor": photos.device.type}
+    header = Header(
+        network=state.recipe.network,
+        tag=folder.name,
+        config=state.recipe.config,
+        recipe=state.recipe.as_dict() | about | {"events": state.events},
+        scores={name: round(value, 3) for name, value in measured.items()},
+        data=[{"source": source, "licence": "not recorded", "tiles": tiles} for source, tiles in state.data.items()],
+        limits=LIMITS,
+    )
+    save_checkpoint(folder / "last.safetensors", state.average, header)
+    if cases and measured["gain"] > state.best:
+        state.best = measured["gain"]
+        save_checkpoint(folder / "best.safetensors", state.average, header)
+    plot_curves(state.history, folder / "curves.png")
+    pairs = draw_pairs(photos, 8, state.recipe.crop, state.recipe.synthesis, torch.Generator().manual_seed(7))
+    with torch.inference_mode():
+        plot_samples(pairs, restore(pairs.blurred, maps=True), folder / "samples.png")
+    state.validation = time.monotonic() - began

@@ -1,41 +1,84 @@
-"""Measures agree with others' definitions; suites say what they should about networks we know."""
+"""Suites say what they should about networks and pictures we know."""
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
-from skimage.metrics import peak_signal_noise_ratio
 
-from deblurcli.evaluation.evaluate import run_suite, summary
+from deblurcli.arrays import Picture
+from deblurcli.cli.evaluate import SUITES as NAMES
+from deblurcli.errors import UsageError
+from deblurcli.evaluation import edge, photos, synthetic, text
+from deblurcli.evaluation.baselines import richardson_lucy, unsharp, wiener
+from deblurcli.evaluation.bench import MARGIN, Bench, Blurred, defocus
+from deblurcli.evaluation.drawn import FONTS, dead_leaves, drawn_pictures, page
 from deblurcli.evaluation.metrics import psnr
-from deblurcli.evaluation.validation import validation_cases
+from deblurcli.evaluation.results import readme_table, write_report
+from deblurcli.evaluation.rows import Row, Shown, gain_summary, means
+from deblurcli.evaluation.sheet import choose, detail, write_sheet
+from deblurcli.evaluation.suites import SUITES, Report, run_suites
+from deblurcli.evaluation.validation import CROP, validation_cases
+from deblurcli.evaluation.validation import MARGIN as VALIDATION_MARGIN
 from deblurcli.restore import load
+from deblurcli.synthesis.psf import Lens
 
-RNG = np.random.default_rng(0)
+ROOT = Path(__file__).parents[1]
+LEAVES = dead_leaves(7)
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for name in ("a", "b"):
-        small = Image.fromarray(RNG.integers(0, 256, (60, 60, 3), dtype=np.uint8))
-        small.resize((300, 300), Image.Resampling.NEAREST).save(folder / f"{name}.png")
+class Idle(Bench):
+    """A bench whose network leaves pictures as they are."""
+
+    def restore(self, picture: Picture, tile: object = "auto") -> Picture:
+        return picture
+
+
+@pytest.fixture(scope="module")
+def sharp_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    codes = (LEAVES * 255).round().astype(np.uint8)
+    Image.fromarray(codes).save(folder / "a.png")
+    Image.fromarray(codes[::-1].transpose(1, 0, 2)).save(folder / "b.png")
     return folder
 
 
-def test_psnr_is_scikit_images() -> None:
-    a, b = (RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8) for _ in range(2))
-    ours = psnr((a / 255).astype(np.float32), (b / 255).astype(np.float32))
-    assert ours == pytest.approx(peak_signal_noise_ratio(a, b), abs=1e-4)
-    assert psnr((a / 255).astype(np.float32), (a / 255).astype(np.float32)) == 99.0
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pairs whose photo is blurred in its right half only."""
+    folder = tmp_path_factory.mktemp("pairs")
+    for name, seed in (("x_1", 1), ("x_2", 2), ("y_1", 3)):
+        case = blurred(dead_leaves(seed)[:200, :300], 3.0)
+        half = case.sharp.copy()
+        half[:, half.shape[1] // 2 :] = case.blurred[:, half.shape[1] // 2 :]
+        for kind, picture in (("sharp", case.sharp), ("blur", half)):
+            Image.fromarray((picture * 255).round().astype(np.uint8)).save(folder / f"{name}_{kind}.png")
+    return folder
 
 
-def test_validation_is_the_same_every_time(photos: Path) -> None:
-    one, other = validation_cases(photos), validation_cases(photos)
+@pytest.fixture
+def tiny() -> Bench:
+    return Bench(load("tiny", device="cpu"))
+
+
+def blurred(picture: Picture, radius: float, noise: float = 0.0) -> Blurred:
+    return defocus(picture, radius, Lens.discs(1), noise, torch.Generator().manual_seed(0))
+
+
+# ---- what is measured ---------------------------------------------------------------------------------------------
+
+
+def test_validation_is_the_same_every_time(sharp_photos: Path) -> None:
+    one, other = validation_cases(sharp_photos), validation_cases(sharp_photos)
     assert len(one) == 14
     for a, b in zip(one, other, strict=True):
         np.testing.assert_array_equal(a.blurred, b.blurred)
@@ -45,20 +88,275 @@ def test_validation_is_the_same_every_time(photos: Path) -> None:
     assert blurrier == sorted(blurrier, reverse=True)
 
 
-def test_suites(photos: Path, tmp_path: Path) -> None:
-    tiny = load("tiny", device="cpu")
-    synthetic = summary(run_suite("synthetic", tiny, photos))
-    assert {"gain", "±", "worst", "made worse", "gain R=1", "gain R=8"} <= set(synthetic)
-    sharp = summary(run_suite("sharp", tiny, photos))
-    assert 5 < sharp["psnr"] < 99
-    seams = summary(run_suite("seams", tiny, photos))
-    assert seams["mean"] <= seams["largest"] < 1
+@pytest.mark.parametrize(("height", "width"), [(512, 768), (768, 512), (3000, 4000)])
+def test_tests_look_where_validation_does_not(height: int, width: int) -> None:
+    seen = np.zeros((height, width), int)
+    for seed in range(40):
+        place = synthetic.away_from_the_middle(height, width, torch.Generator().manual_seed(seed))
+        assert place is not None
+        assert seen[place].shape == (synthetic.SIDE + 2 * MARGIN,) * 2
+        seen[place] += 1
+    top, left = ((side - CROP) // 2 - VALIDATION_MARGIN for side in (height, width))
+    side = CROP + 2 * VALIDATION_MARGIN
+    assert seen[top : top + side, left : left + side].sum() == 0
+    ends = (seen[:, : width // 2], seen[:, width // 2 :]) if width > height else np.split(seen, 2)
+    assert all(end.any() for end in ends)
 
-    pairs = tmp_path / "pairs"
-    pairs.mkdir()
-    picture = Image.open(photos / "a.png")
-    picture.save(pairs / "x_1_sharp.png")
-    picture.resize((100, 100)).resize((300, 300)).save(pairs / "x_1_blur.png")
-    real = run_suite("real", tiny, pairs)
-    assert [(row["photo"], row["group"]) for row in real] == [("x_1", "x")]
-    assert 5 < real[0]["before"] < 60
+
+def test_small_photos_have_no_part_for_tests(tmp_path: Path, tiny: Bench) -> None:
+    assert synthetic.away_from_the_middle(512, 767, torch.Generator()) is None
+    Image.new("RGB", (400, 300)).save(tmp_path / "small.png")
+    with pytest.raises(UsageError, match="no photo is large enough"):
+        run_suites(("synthetic",), Bench(tiny.deblurrer, tmp_path))
+
+
+def test_cases_are_the_same_every_time_and_differ_in_noise_alone(sharp_photos: Path, tiny: Bench) -> None:
+    bench = Bench(tiny.deblurrer, sharp_photos)
+    settings = [(2.0, 1.5), (2.0, 4.0)]
+    (*_, one), (*_, louder), *_ = synthetic.cases(bench, settings)
+    (*_, again), *_ = synthetic.cases(bench, settings)
+    (*_, other), *_ = synthetic.cases(bench, settings, draw=1)
+    np.testing.assert_array_equal(one.blurred, again.blurred)
+    np.testing.assert_array_equal(one.sharp, louder.sharp)
+    np.testing.assert_array_equal(one.kernel, other.kernel)
+    assert (one.blurred - other.blurred).std() * 255 == pytest.approx(1.5 * 2**0.5, rel=0.1)
+
+
+def test_drawn_pictures_are_large_enough_and_always_the_same() -> None:
+    one, other = drawn_pictures(), drawn_pictures()
+    assert len({name for name, _ in one}) == 4
+    for (_, a), (_, b) in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert synthetic.away_from_the_middle(a.shape[0], a.shape[1], torch.Generator()) is not None
+        assert a.min() >= 0 and a.max() <= 1 and a.std() > 0.1
+
+
+def test_what_is_out_of_focus_is_found() -> None:
+    case = blurred(LEAVES[:200, :300], 3.0, noise=1.0)
+    half = case.sharp.copy()
+    half[:, half.shape[1] // 2 :] = case.blurred[:, half.shape[1] // 2 :]
+    mask = photos.out_of_focus(half, case.sharp)
+    edges = np.hypot(*np.gradient(case.sharp.mean(axis=2))) > 0.1
+    middle = half.shape[1] // 2
+    # A window's width away from where sharp and blurred meet.
+    assert mask[:, middle + 12 :][edges[:, middle + 12 :]].mean() > 0.95
+    assert mask[:, : middle - 12].mean() == 0
+    assert not photos.out_of_focus(case.sharp, case.sharp).any()
+
+
+# ---- edges --------------------------------------------------------------------------------------------------------
+
+
+def test_mtf50_of_a_disc() -> None:
+    # The MTF of a disc of radius R is 2·J₁(x)/x with x = 2πRf; it is a half at x = 2.2150.
+    for radius in (3.0, 5.0):
+        picture = edge.slanted_edge(0.3, 0.7, edge.SIDE + 2 * MARGIN)
+        assert edge.mtf50(blurred(picture, radius).blurred) == pytest.approx(2.215 / (2 * np.pi * radius), rel=0.04)
+
+
+def test_mtf50_of_a_sharp_edge() -> None:
+    # A pixel's own aperture, the box that also softens the drawn edge, and binning into quarters of a pixel.
+    assert 0.5 < edge.mtf50(edge.slanted_edge(0.1, 0.9, edge.SIDE)) < 0.62
+
+
+@pytest.mark.parametrize("extra", [0.0, 0.06])
+def test_overshoot(extra: float) -> None:
+    picture = edge.slanted_edge(0.3, 0.7, edge.SIDE)
+    distance = edge.distances(edge.SIDE)
+    picture[(distance > 1) & (distance < 3)] += np.float32(extra)
+    assert edge.overshoot(picture, 0.3, 0.7) == pytest.approx(extra / 0.4 * 100, abs=1e-3)
+
+
+# ---- text ---------------------------------------------------------------------------------------------------------
+
+
+def test_edits() -> None:
+    assert text.edits("kitten", "sitting") == 3
+    assert text.edits("", "abc") == text.edits("abc", "") == 3
+    assert text.edits("same", "same") == 0
+
+
+def test_accuracy() -> None:
+    assert text.accuracy("a  b\nc ", "a b c") == 1
+    assert text.accuracy("abxd", "abcd") == 0.75
+    assert text.accuracy("something else, much longer", "ab") == 0
+
+
+def test_legible_radius() -> None:
+    assert text.legible_radius({0.0: 1.0, 2.0: 0.9, 4.0: 0.5}) == pytest.approx(3.0)
+    assert text.legible_radius({0.0: 1.0, 2.0: 0.9}) == 2.0
+    assert text.legible_radius({0.0: 0.2, 2.0: 0.1}) == 0.0
+
+
+@pytest.mark.skipif(not shutil.which("tesseract"), reason="tesseract is not installed")
+def test_print_is_read_until_it_is_blurred() -> None:
+    picture, truth = page(FONTS[0], rows=3)
+    picture = np.pad(picture, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), mode="edge")
+    sharp, soft = (text.accuracy(text.read(blurred(picture, radius).blurred), truth) for radius in (0.0, 8.0))
+    assert sharp > 0.98
+    assert soft < 0.6
+
+
+# ---- baselines ----------------------------------------------------------------------------------------------------
+
+
+def test_oracles_undo_blur() -> None:
+    case = blurred(LEAVES[:200, :300], 2.0, noise=0.5)
+    before = psnr(case.blurred, case.sharp)
+    assert psnr(richardson_lucy(case), case.sharp) > before + 3
+    assert psnr(wiener(case), case.sharp) > before + 3
+
+
+def test_unsharp_masking_makes_edges_steeper() -> None:
+    case = blurred(LEAVES[:200, :300], 1.0)
+    steepness = [np.abs(np.diff(picture, axis=1)).max() for picture in (case.blurred, unsharp(case.blurred))]
+    assert steepness[1] > 1.2 * steepness[0]
+
+
+# ---- suites and what they sum up to -------------------------------------------------------------------------------
+
+
+def row(photo: str, gain: float, **labels: object) -> Row:
+    return Row({"photo": photo, **labels}, {"psnr": {"input": 20.0, "deblur": 20.0 + gain}})
+
+
+def test_gain_summary() -> None:
+    rows = [row("a", 1.0), row("b", 2.0), row("c", -0.5), row("d", 1.5)]
+    summary = gain_summary(rows)
+    assert summary["gain"] == {"input": 0.0, "deblur": 1.0}
+    assert summary["worst"] == {"deblur": -0.5}
+    assert summary["made worse"] == {"deblur": 0.25}
+    assert 0.5 < summary["±"]["deblur"] < 1.3  # 1.96 standard errors are 1.1 here
+    assert gain_summary([]) == means([], "psnr") == {}
+
+
+def test_rows_of_one_photo_are_no_independent_evidence() -> None:
+    once = [row("a", 1.0), row("b", 2.0), row("c", -0.5)]
+    assert gain_summary(once * 20)["±"] == gain_summary(once)["±"]
+
+
+def test_a_network_that_does_nothing(sharp_photos: Path, pairs: Path, tiny: Bench, tmp_path: Path) -> None:
+    bench = Idle(tiny.deblurrer, sharp_photos, pairs)
+    report = run_suites(("synthetic", "real", "sharp", "noise", "edge"), bench)
+    summaries = report.summaries()
+    assert len(report.rows["synthetic"]) == 2 * 16
+    assert summaries["synthetic"]["gain"] == {"input": 0.0, "deblur": 0.0}
+    assert {f"gain R={radius:g}" for radius in synthetic.RADII} <= summaries["synthetic"].keys()
+    assert {"gain noise=0.5", "gain noise=1.5", "gain noise=4"} <= summaries["synthetic"].keys()
+    assert [r.labels["group"] for r in report.rows["real"]] == ["x", "x", "y"]
+    assert summaries["real"]["psnr"]["input"] == summaries["real"]["psnr"]["deblur"]
+    in_focus = [r.values["psnr in focus"]["input"] for r in report.rows["real"]]
+    assert min(in_focus) > max(r.values["psnr out of focus"]["input"] for r in report.rows["real"]) + 5
+    assert summaries["sharp"]["psnr"]["deblur"] == summaries["sharp"]["again"]["deblur"] == 99
+    assert summaries["noise"]["noise gain, flat, noise=5"]["deblur"] == pytest.approx(1)
+    assert summaries["noise"]["noise gain, textured, noise=5"]["deblur"] == pytest.approx(1)
+    soft = [summaries["edge"][f"MTF50 high contrast R={radius:g}"]["input"] for radius in edge.RADII]
+    assert soft == sorted(soft, reverse=True)
+
+    write_sheet(tmp_path / "sheet.png", report.rows)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.height > sheet.width
+    with pytest.raises(UsageError, match="nothing to show"):
+        write_sheet(tmp_path / "none.png", {"edge": report.rows["edge"]})
+
+
+def test_baselines_stand_beside_the_network(sharp_photos: Path, tiny: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthetic, "RADII", (2.0,))
+    monkeypatch.setattr(synthetic, "OTHER_NOISE", ())
+    report = run_suites(("synthetic",), Idle(tiny.deblurrer, sharp_photos, baselines=True))
+    gain = report.summaries()["synthetic"]["gain R=2"]
+    assert list(gain) == ["input", "deblur", "unsharp", "RL oracle", "Wiener oracle"]
+    assert gain["RL oracle"] > 1 and gain["Wiener oracle"] > 1
+
+
+def test_seams(tiny: Bench, sharp_photos: Path) -> None:
+    seams = run_suites(("seams",), Bench(tiny.deblurrer, sharp_photos)).summaries()["seams"]
+    assert 0 <= seams["mean"]["deblur"] <= seams["largest"]["deblur"] < 1
+
+
+def test_all_that_can_run_and_what_cannot(tiny: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+
+    def fake(name: str) -> Callable[[Bench], Iterator[Row]]:
+        return lambda bench: iter(ran.append(name) or [])
+
+    for name, suite in SUITES.items():
+        monkeypatch.setitem(SUITES, name, replace(suite, rows=fake(name)))
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    report = run_suites(("all",), tiny)
+    assert ran == ["synthetic", "sharp", "noise", "edge", "seams"]
+    assert list(report.rows) == ["synthetic (drawn)", "sharp (drawn)", "noise (drawn)", "edge", "seams (drawn)"]
+    assert "--pairs" in report.skipped["real"]
+    assert "tesseract" in report.skipped["text"]
+    for name in ("real", "text"):
+        with pytest.raises(UsageError, match=f"'{name}' cannot run"):
+            run_suites((name,), tiny)
+
+
+def test_wrong_usage(tiny: Bench, tmp_path: Path) -> None:
+    assert tuple(SUITES) == NAMES
+    with pytest.raises(UsageError, match="no suite is called 'nonsense'"):
+        run_suites(("nonsense",), tiny)
+    with pytest.raises(UsageError, match="no such folder"):
+        Bench(tiny.deblurrer, pairs=tmp_path / "missing")
+    with pytest.raises(UsageError, match="no photos here"):
+        Bench(tiny.deblurrer, photos=tmp_path)
+    with pytest.raises(UsageError, match="no pairs here"):
+        run_suites(("real",), Bench(tiny.deblurrer, pairs=tmp_path))
+
+
+# ---- files --------------------------------------------------------------------------------------------------------
+
+
+def test_a_sheet_shows_worst_median_and_best() -> None:
+    chosen = choose([row(str(n), n / 10) for n in range(40)])
+    assert [(word, r.labels["photo"]) for word, r in chosen] == [
+        *(("worst", n) for n in "012"),
+        *(("median", n) for n in ("18", "19", "20")),
+        *(("best", n) for n in ("37", "38", "39")),
+    ]
+    assert [r.labels["photo"] for _, r in choose([row("b", 1.0), row("a", -1.0)])] == ["a", "b"]
+
+
+def test_a_sheet_shows_where_blur_is() -> None:
+    sharp, soft = np.zeros((2, 300, 400, 3), np.float32)
+    sharp[200:220, 300:320] = 1
+    shown = detail(Shown(soft, soft, sharp))
+    assert shown.reference.sum() == sharp.sum()
+    assert shown.reference.shape == (160, 160, 3)
+
+
+def test_report_file(tmp_path: Path) -> None:
+    report = Report({"synthetic (drawn)": [row("a", 1 / 3, radius=2.0, noise=1.5)]}, {"real": "no folder"})
+    write_report(
+        tmp_path / "r.json", "deblur evaluate", "a network", report, {"photos": Path("/x/valid"), "pairs": None}
+    )
+    content = json.loads((tmp_path / "r.json").read_text())
+    assert content["command"] == "deblur evaluate"
+    assert {"processor", "torch", "scikit-image", "commit"} <= content["environment"].keys()
+    assert (content["photos"], content["pairs"], content["skipped"]) == ("valid", None, {"real": "no folder"})
+    suite = content["suites"]["synthetic (drawn)"]
+    assert suite["summary"]["gain"] == {"input": 0.0, "deblur": 0.3333}
+    assert suite["rows"] == [
+        {"photo": "a", "radius": 2.0, "noise": 1.5, "psnr": {"input": 20.0, "deblur": 20.3333}},
+    ]
+
+
+def test_two_truths_are_refused(tmp_path: Path) -> None:
+    for path in (ROOT / "results").glob("*.json"):
+        shutil.copy(path, tmp_path)
+    shutil.copy(tmp_path / "real.json", tmp_path / "other.json")
+    with pytest.raises(ValueError, match="real is in another file, too"):
+        readme_table(tmp_path)
+
+
+def test_command(tmp_path: Path, pairs: Path) -> None:
+    options = ["--suite", "edge", "--suite", "real", "--pairs", str(pairs), "-m", "tiny", "--device", "cpu"]
+    files = ["-o", "r.json", "--sheet", "s.png"]
+    command = [sys.executable, "-m", "deblurcli", "evaluate", *options, *files]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "MTF50 high contrast R=2" in done.stdout and "made worse in focus" in done.stdout
+    assert "skipped LPIPS: " in done.stdout
+    assert list(json.loads((tmp_path / "r.json").read_text())["suites"]) == ["real", "edge"]
+    assert (tmp_path / "s.png").is_file()

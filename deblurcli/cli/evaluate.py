@@ -3,53 +3,88 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from deblurcli.cli.restore import network_options
 
+if TYPE_CHECKING:
+    from deblurcli.evaluation.suites import Report
+
+SUITES = ("synthetic", "real", "sharp", "noise", "edge", "text", "seams")
+
 
 @click.command()
 @click.option(
     "--suite",
-    type=click.Choice(["synthetic", "real", "sharp", "seams"]),
+    "suites",
+    type=click.Choice(["all", *SUITES]),
+    multiple=True,
     required=True,
-    help="synthetic: gain per blur radius · real: gain on real pairs · sharp: do no harm · seams: tiled vs untiled.",
+    help="synthetic: gain per blur radius · real: gain on real pairs · sharp: do no harm · noise: is it amplified · "
+    "edge: sharpness and overshoot · text: can it be read · seams: tiled vs untiled · all: all that can run here. "
+    "May be repeated.",
 )
-@click.option("--photos", type=click.Path(path_type=Path), required=True, help="Folder of sharp photos, or of pairs.")
+@click.option("--photos", type=click.Path(path_type=Path), help="Folder of sharp photos.  [default: drawn pictures]")
+@click.option("--pairs", type=click.Path(path_type=Path), help="Folder of real pairs, blurred and sharp.")
+@click.option("--baselines", is_flag=True, help="Also measure unsharp masking, and deconvolution told the true blur.")
 @network_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write all rows to this JSON file.")
+@click.option("--sheet", type=click.Path(path_type=Path), help="Write the worst, median and best to this PNG file.")
 def evaluate(
-    suite: str,
-    photos: Path,
+    suites: tuple[str, ...],
+    photos: Path | None,
+    pairs: Path | None,
+    baselines: bool,
     network: str | None,
     weights: str | None,
     backend: str,
     device: str,
     precision: str,
     output: Path | None,
+    sheet: Path | None,
 ) -> None:
     """Measure how good restored photos are, through the same code that restores them.
 
     \b
-    deblur evaluate --suite synthetic --photos valid/
-    deblur evaluate --suite real --photos pairs/ -o results/real.json      NAME_blur.png and NAME_sharp.png
+    deblur evaluate --suite all
+    deblur evaluate --suite all --photos valid/ --pairs pairs/ --baselines -o results/quality.json
+    deblur evaluate --suite real --pairs pairs/ --sheet sheet.png      NAME_blur.png and NAME_sharp.png
     """
-    from rich.console import Console
-    from rich.table import Table
-
-    from deblurcli.evaluation.evaluate import SEAM_TILE, run_suite, summary
-    from deblurcli.evaluation.results import command_line, write_results
+    from deblurcli.evaluation.bench import Bench
+    from deblurcli.evaluation.results import command_line, write_report
+    from deblurcli.evaluation.sheet import write_sheet
+    from deblurcli.evaluation.suites import run_suites
     from deblurcli.restore import load
 
     deblurrer = load(network, weights, backend, device, precision)
-    rows = run_suite(suite, deblurrer, photos)
-    figures = summary(rows)
-    table = Table("measure", "value", title=f"{suite}: {len(rows)} pictures, {deblurrer}", box=None)
-    for name, value in figures.items():
-        table.add_row(name, f"{value:.3f}")
-    Console().print(table)
+    report = run_suites(suites, Bench(deblurrer, photos, pairs, baselines))
+    _print(report, str(deblurrer))
     if output:
-        rounded = [{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
-        content = {"network": str(deblurrer), "tile": SEAM_TILE, "summary": figures, "rows": rounded}
-        write_results(output, command_line(), content)
+        write_report(output, command_line(), str(deblurrer), report, {"photos": photos, "pairs": pairs})
+    if sheet:
+        write_sheet(sheet, report.rows)
+
+
+def _print(report: Report, title: str) -> None:
+    """One table of everything: a line per measure, a column per method; and what was skipped."""
+    from rich.console import Console
+    from rich.table import Table
+
+    summaries = report.summaries()
+    methods = list(dict.fromkeys(m for lines in summaries.values() for values in lines.values() for m in values))
+    table = Table(title=title, box=None)
+    for name in ("suite", "measure"):
+        table.add_column(name, no_wrap=True)
+    for method in methods:
+        table.add_column(method, justify="right")
+    for suite, lines in summaries.items():
+        for number, (measure, values) in enumerate(lines.items()):
+            cells = (f"{values[m]:.3f}" if m in values else "" for m in methods)
+            table.add_row("" if number else suite, measure, *cells)
+        table.add_section()
+    console = Console()
+    console.print(table)
+    for what, why in report.skipped.items():
+        console.print(f"skipped {what}: {why}", style="yellow", highlight=False, markup=False, soft_wrap=True)

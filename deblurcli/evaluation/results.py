@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from deblurcli import __version__
+from deblurcli.evaluation.suites import Report
+
+LIBRARIES = ("torch", "numpy", "pillow", "tifffile", "imagecodecs", "scikit-image", "lpips")
 
 
 def environment() -> dict[str, Any]:
-    """Machine, threads and versions, for printing beside a figure."""
+    """Machine, threads, versions and commit, for printing beside a figure; "absent" is what is not there."""
     import torch
 
     return {
@@ -24,54 +29,79 @@ def environment() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "deblur": __version__,
-        **{name: _version(name) for name in ("torch", "numpy", "pillow", "tifffile", "imagecodecs")},
+        "commit": _commit(),
+        **{name: _version(name) for name in LIBRARIES},
     }
 
 
 def write_results(path: Path, command: str, content: dict[str, Any]) -> None:
-    """Writes ``content`` as JSON, with the command and the environment."""
+    """Writes ``content`` as JSON, with the command and the environment; floats to four places."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    row = {"command": command, "environment": environment(), **content}
-    path.write_text(json.dumps(row, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(_json({"command": command, "environment": environment(), **content}) + "\n")
+
+
+def write_report(path: Path, command: str, network: str, report: Report, folders: dict[str, Path | None]) -> None:
+    """Writes what came of ``deblur evaluate``: summaries and rows of every suite, and what was skipped and why."""
+    suites = {
+        name: {"summary": summary, "rows": [row.labels | row.values for row in report.rows[name]]}
+        for name, summary in report.summaries().items()
+    }
+    names = {name: folder.name if folder else None for name, folder in folders.items()}
+    write_results(path, command, {"network": network, **names, "suites": suites, "skipped": report.skipped})
 
 
 def readme_table(folder: Path) -> str:
     """The README's figures as Markdown, from the files in ``results/``."""
-
-    def load(name: str) -> dict[str, Any]:
-        return json.loads((folder / f"{name}.json").read_text())
-
-    synthetic, real, sharp = (load(name)["summary"] for name in ("synthetic", "real", "sharp"))
-    seams, memory, speed = load("seams"), load("memory"), load("speed")
-    radii = [name for name in synthetic if name.startswith("gain R=")]
+    speed, memory = (json.loads((folder / f"{name}.json").read_text()) for name in ("speed", "memory"))
+    suites = _suites(folder)
     where = speed["environment"]
 
-    def gain(summary: dict[str, float]) -> str:
-        worse = f"{summary['made worse']:.0%} made worse, the worst by {min(summary['worst'], 0):.2f} dB"
-        return f"**{summary['gain']:+.2f} dB** ± {summary['±']:.2f}; {worse}"
+    def value(suite: str, measure: str) -> float:
+        return suites[suite]["summary"][measure]["deblur"]
 
+    def gain(suite: str, where: str = "") -> str:
+        worse = f"{value(suite, 'made worse' + where):.0%} made worse"
+        lowest = f"the worst by {min(value(suite, 'worst' + where), 0):.2f} dB"
+        return f"**{value(suite, 'gain' + where):+.2f} dB** ± {value(suite, '±' + where):.2f}; {worse}, {lowest}"
+
+    radii = [name.removeprefix("gain R=") for name in suites["synthetic"]["summary"] if name.startswith("gain R=")]
+    photos = len({row["photo"] for row in suites["synthetic"]["rows"]})
+    smallest, *_, largest = (radius for radius in radii if radius != "0")
     lines = [
         f"`{speed['network']}`:",
         "",
         "| what | result |",
         "|---|---|",
-        f"| 24 sharp photos, blurred by a radius of 1 to 8 px: change of PSNR | {gain(synthetic)} |",
-        f"| {len(load('real')['rows'])} real photos, partly out of focus, against focus stacks | {gain(real)} |",
-        f"| photos in focus: PSNR of what comes back | {sharp['psnr']:.1f} dB; worst {sharp['worst']:.1f} |",
-        f"| tiles of {seams['tile']} px against none: difference at most, and on average | "
-        f"{seams['summary']['largest']:.2f} and {seams['summary']['mean']:.4f} of 255 |",
+        f"| {photos} sharp photos, blurred by a radius of {smallest} to {largest} px: change of PSNR "
+        f"| {gain('synthetic')} |",
+        f"| {len(suites['real']['rows'])} real photos, partly out of focus, against focus stacks | {gain('real')} |",
+        f"| photos in focus: PSNR of what comes back | {value('sharp', 'psnr'):.1f} dB; "
+        f"worst {value('sharp', 'worst'):.1f} |",
+        f"| tiles of 256 px against none: difference at most, and on average | "
+        f"{value('seams', 'largest'):.2f} and {value('seams', 'mean'):.4f} of 255 |",
         f"| a {memory['width'] * memory['height'] / 1e6:.0f} megapixel 16-bit photo: largest memory | "
         f"{memory['peak MB'] / 1000:.2f} GB |",
         f"| speed, program start included | {speed['seconds per megapixel']:.2f} s per megapixel on {where['threads']} "
         f"threads of an {where['processor']} that convolves at {speed['calibration GFLOP/s']:.0f} GFLOP/s |",
         "",
-        "| blur radius, px | " + " | ".join(name.removeprefix("gain R=") for name in radii) + " |",
+        "| blur radius, px | " + " | ".join(radii) + " |",
         "|---|" + "---|" * len(radii),
-        "| change of PSNR, dB | " + " | ".join(f"{synthetic[name]:+.2f}" for name in radii) + " |",
+        "| change of PSNR, dB | " + " | ".join(f"{value('synthetic', f'gain R={r}'):+.2f}" for r in radii) + " |",
         "",
         "± is half the 95 % bootstrap interval. Every figure is in `results/`, with the command that made it.",
     ]
     return "\n".join(lines)
+
+
+def _suites(folder: Path) -> dict[str, Any]:
+    """The suites in all files of a folder; one that is in two of them has two truths and is refused."""
+    suites: dict[str, Any] = {}
+    for path in sorted(folder.glob("*.json")):
+        found = json.loads(path.read_text()).get("suites", {})
+        if twice := suites.keys() & found.keys():
+            raise ValueError(f"{path}: {', '.join(sorted(twice))} is in another file, too")
+        suites |= found
+    return suites
 
 
 def command_line() -> str:
@@ -95,3 +125,30 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "absent"
+
+
+def _commit() -> str:
+    """The commit of the checkout that this program runs from, with "-dirty" if files differ from it."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists() or not shutil.which("git"):
+        return "absent"
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "absent"
+
+
+def _json(value: Any, indent: str = "") -> str:
+    """JSON with a line per entry, but rows (objects in a list) and objects of numbers on one line each."""
+
+    def rounded(item: Any) -> Any:
+        if isinstance(item, dict):
+            return {name: rounded(v) for name, v in item.items()}
+        return round(item, 4) if isinstance(item, float) else item
+
+    deeper = indent + " "
+    if isinstance(value, dict) and any(isinstance(v, dict | list | str) for v in value.values()):
+        entries = [f"{json.dumps(name, ensure_ascii=False)}: {_json(v, deeper)}" for name, v in value.items()]
+        return "{\n" + ",\n".join(deeper + entry for entry in entries) + f"\n{indent}}}"
+    if isinstance(value, list) and any(isinstance(v, dict) for v in value):
+        rows = (json.dumps(rounded(v), ensure_ascii=False) for v in value)
+        return "[\n" + ",\n".join(deeper + row for row in rows) + f"\n{indent}]"
+    return json.dumps(rounded(value), ensure_ascii=False)

@@ -1,0 +1,99 @@
+"""What suites work with: the network to be measured, and sharp pictures to blur for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deblurcli.arrays import Picture
+from deblurcli.errors import UsageError
+from deblurcli.evaluation.drawn import drawn_pictures
+from deblurcli.evaluation.validation import photo_files
+from deblurcli.photo.decode import read_photo
+from deblurcli.photo.photo import Photo
+from deblurcli.photo.transfer import linear_to_srgb, srgb_to_linear, to_codes, to_float
+from deblurcli.restore import Deblurrer, Tile
+from deblurcli.synthesis.psf import Lens, psf
+from deblurcli.synthesis.scene import blur
+from deblurcli.synthesis.sensor import quantise
+
+MARGIN = 24  # px; what is blurred by up to 14 px without being seen whole lies within
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A network and what to measure it on.
+
+    Attributes:
+        photos: folder of sharp photos; None for drawn pictures.
+        pairs: folder of real pairs, as ``datasets.pairs.find_pairs`` finds them.
+        baselines: also measure what simple sharpening and classic deconvolution reach.
+
+    Raises:
+        UsageError: a folder does not exist or holds no photo.
+    """
+
+    deblurrer: Deblurrer
+    photos: Path | None = None
+    pairs: Path | None = None
+    baselines: bool = False
+
+    def __post_init__(self) -> None:
+        for folder in (self.photos, self.pairs):
+            if folder is not None and not folder.is_dir():
+                raise UsageError(f"{folder}: no such folder", "Leave the option out to go without.")
+        if self.photos and not photo_files(self.photos):
+            raise UsageError(f"{self.photos}: no photos here", "Photos must lie directly in the folder.")
+
+    def restore(self, picture: Picture, tile: Tile = "auto") -> Picture:
+        """What a user gets for this picture, saved as an 8-bit file: (H, W, 3) → the same."""
+        photo = Photo(to_codes(picture, np.uint8))
+        return to_float(self.deblurrer.restore(photo, tile=tile).photo.pixels)
+
+    def sharp_pictures(self) -> Iterator[tuple[str, Picture]]:
+        """Names and pictures, (H, W, 3): the folder's photos in order, or drawn ones."""
+        if self.photos is None:
+            yield from drawn_pictures()
+        else:
+            yield from ((path.stem, read_photo(path).picture) for path in photo_files(self.photos))
+
+
+@dataclass(frozen=True)
+class Blurred:
+    """A picture blurred evenly.
+
+    Attributes:
+        blurred, sharp: (H, W, 3).
+        surroundings: ``blurred`` with ``MARGIN`` px more on each side, blurred as if it repeated itself beyond them.
+        kernel: (3, k, k), what one point of light became in each colour, each of sum 1; it acted on linear light.
+    """
+
+    blurred: Picture
+    sharp: Picture
+    surroundings: Picture
+    kernel: NDArray[np.float32]
+
+
+def defocus(picture: Picture, radius: float, lens: Lens, noise: float, generator: torch.Generator) -> Blurred:
+    """Blurs in linear light, adds noise to what is displayed, rounds to 8 bits, and cuts ``MARGIN`` off each side.
+
+    Args:
+        picture: (H, W, 3), sharp. radius: of the blur, px, at most 14. lens: a single one.
+        noise: standard deviation of white Gaussian noise, in 1/255 of the displayed values.
+    """
+    linear = srgb_to_linear(torch.from_numpy(picture).permute(2, 0, 1)[None])
+    encoded = linear_to_srgb(blur(linear, torch.tensor([radius]), lens).clamp(0, 1))
+    noisy = quantise(encoded + noise / 255 * torch.randn(encoded.shape, generator=generator))
+    surroundings = np.ascontiguousarray(noisy[0].permute(1, 2, 0).numpy())
+    kernel = psf(torch.tensor([radius]), lens, 2 * MARGIN - 1)[0].numpy()
+    return Blurred(inside(surroundings), inside(picture), surroundings, kernel)
+
+
+def inside(picture: NDArray[np.floating]) -> Picture:
+    """What is left when ``MARGIN`` is cut off each side: (H, W, 3) → (H − 2 margins, W − 2 margins, 3) float32."""
+    return np.ascontiguousarray(picture[MARGIN:-MARGIN, MARGIN:-MARGIN], dtype=np.float32)

@@ -106,7 +106,10 @@ def test_a_state_is_saved_in_pieces(photos: torch.Tensor, tmp_path: Path, monkey
     again = run(SMALL, photos, folder, 1, resume=True)
     assert all(torch.equal(value, again.average[name]) for name, value in whole.average.items())
     assert [path.name for path in sorted(folder.glob("state-*"))] == [path.name for path in saved_pieces(folder)]
+    (folder / "state.pt").write_bytes(b"from before there were pieces")
+    assert len(saved_pieces(folder)) == count
     saved_pieces(folder)[1].unlink()
+    (folder / "state.pt").unlink()
     with pytest.raises(WeightsError, match="state are missing"):
         saved_pieces(folder)
 

@@ -60,7 +60,7 @@ class TrainingState:
         torch.save(content, buffer)
         data = buffer.getbuffer()
         pieces = [data[first : first + PIECE] for first in range(0, len(data), PIECE)]
-        earlier = set(folder.glob("state-*.pt"))
+        earlier = set(folder.glob("state*.pt"))
         for nth, piece in enumerate(pieces, 1):
             path = folder / f"state-{self.step:07d}-{nth}of{len(pieces)}.pt"
             temporary = path.with_suffix(".partial")
@@ -91,8 +91,8 @@ class TrainingState:
             self.optimizer.load_state_dict(content["optimizer"])
             for name, value in content["average"].items():
                 self.average[name].copy_(value)
-            for name in _PLAIN:
-                setattr(self, name, content[name])
+            for name in _PLAIN:  # earlier versions saved fewer
+                setattr(self, name, content.get(name, getattr(self, name)))
         except (OSError, KeyError, EOFError, RuntimeError, ValueError, UnpicklingError) as error:
             raise WeightsError(f"{folder}: no training state of this recipe: {error}") from error
         for group, own in zip(self.optimizer.param_groups, settings, strict=True):
@@ -127,9 +127,10 @@ def saved_pieces(folder: Path) -> list[Path]:
         WeightsError: there are pieces, but never all of one state.
     """
     states: dict[tuple[int, int], list[tuple[int, Path]]] = {}
-    for path in folder.glob("state-*.pt"):
-        if name := re.fullmatch(r"state-(\d+)-(\d+)of(\d+)\.pt", path.name):
-            step, nth, count = map(int, name.groups())
+    for path in folder.glob("state*.pt"):
+        # The name without numbers, from before there were pieces, counts as the first of one, from step 1.
+        if name := re.fullmatch(r"state(?:-(\d+)-(\d+)of(\d+))?\.pt", path.name):
+            step, nth, count = map(int, name.groups("1"))
             states.setdefault((step, count), []).append((nth, path))
     complete = [key for key, pieces in states.items() if len(pieces) == key[1]]
     if states and not complete:

@@ -13,6 +13,7 @@ from deblurcli.cli.benchmark import benchmark
 from deblurcli.cli.evaluate import evaluate
 from deblurcli.cli.messages import report
 from deblurcli.cli.restore import restore
+from deblurcli.cli.synthesize import synthesize
 from deblurcli.cli.train import train
 from deblurcli.cli.weights import weights
 from deblurcli.errors import INTERRUPTED, NOTHING_DONE, WRONG_USAGE, DeblurError
@@ -36,7 +37,7 @@ def cli() -> None:
     """
 
 
-for command in (restore, weights, train, evaluate, benchmark):
+for command in (restore, weights, synthesize, train, evaluate, benchmark):
     cli.add_command(command)
 
 

@@ -48,9 +48,9 @@ def plan_jobs(inputs: tuple[Path, ...], named: str | None, recursive: bool, form
         jobs = [
             Job(source, _target(source, root, output, format))
             for path in inputs
-            for source, root in _photos(path, recursive)
+            for source, root in photos_in(path, recursive)
         ]
-    _check(jobs)
+    check_jobs(jobs)
     return jobs
 
 
@@ -60,7 +60,7 @@ def _known_suffix(path: Path) -> bool:
     return path.suffix.lower() in WRITABLE_SUFFIXES
 
 
-def _photos(path: Path, recursive: bool) -> Iterator[tuple[Path, Path]]:
+def photos_in(path: Path, recursive: bool) -> Iterator[tuple[Path, Path]]:
     """The photos meant by one argument, each with the folder its output path is relative to."""
     from deblurcli.photo.decode import looks_like_photo
 
@@ -89,7 +89,8 @@ def _target(source: Path, root: Path, output: Path | None, format: str | None) -
     return output / source.relative_to(root).with_suffix(suffix)
 
 
-def _check(jobs: list[Job]) -> None:
+def check_jobs(jobs: list[Job]) -> None:
+    """Raises UsageError if a target is one of the originals, or the same as another."""
     sources = {job.source.resolve() for job in jobs}
     taken: dict[Path, Path] = {}
     for job in jobs:

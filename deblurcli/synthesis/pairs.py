@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -29,6 +30,7 @@ class SynthesisConfig:
         largest_shot: the noisiest sensor; variance at white in linear light.
         sharpened_share: inputs, other than identities, that the camera sharpened a little.
         jpeg_share: inputs that went through JPEG, at quality 70…98.
+        exposure: how many times darker or brighter than in the photo a scene is; from, to.
     """
 
     radius: RadiusPrior = field(default_factory=RadiusPrior)
@@ -42,6 +44,7 @@ class SynthesisConfig:
     largest_shot: float = 1e-3
     sharpened_share: float = 0.15
     jpeg_share: float = 0.4
+    exposure: tuple[float, float] = (0.6, 1.2)
 
 
 @dataclass(frozen=True)
@@ -114,11 +117,19 @@ def random_tones(count: int, config: SynthesisConfig, generator: torch.Generator
     return torch.where(torch.rand(count, generator=generator) < config.software_share, 1 / 2.2, tone)
 
 
-def draw_scene(photos: Tensor, tone: Tensor, size: int, config: SynthesisConfig, generator: torch.Generator) -> Scene:
-    """A random scene of ``size`` × ``size`` px for each of the tone curves (B,) (see ``SynthesisConfig``)."""
-    device, count = photos.device, len(tone)
+def draw_scene(
+    crops: Callable[[int], Tensor], tone: Tensor, size: int, config: SynthesisConfig, generator: torch.Generator
+) -> Scene:
+    """A random scene of ``size`` × ``size`` px for each of the tone curves (B,) (see ``SynthesisConfig``).
+
+    Args:
+        crops: gives so many pictures to lay out, (n, 3, size, size) display-referred: first the B backgrounds, then
+            those of the layers.
+    """
+    device, count = tone.device, len(tone)
     # One exposure for the whole scene, brighter or darker than the photo was, and one amount of lost highlights.
-    gain = (0.6 + 0.6 * torch.rand(count, 1, 1, 1, generator=generator)).to(device)
+    darkest, brightest = config.exposure
+    gain = (darkest + (brightest - darkest) * torch.rand(count, 1, 1, 1, generator=generator)).to(device)
     boost = 4 * torch.rand(count, 1, 1, 1, generator=generator)
     boosted = torch.rand(count, 1, 1, 1, generator=generator) < config.highlight_share
     boost = torch.where(boosted, boost, 0.0).to(device)
@@ -128,7 +139,7 @@ def draw_scene(photos: Tensor, tone: Tensor, size: int, config: SynthesisConfig,
         return undevelop(encoded, tone[at]) * gain[at] + boost[at] * clipped
 
     everywhere = torch.arange(count, device=device)
-    background = light(random_crops(photos, count, size, generator), everywhere)
+    background = light(crops(count), everywhere)
     radii = random_fields(count, size, config.radius, config.flat_share, generator)
     layer_count = torch.multinomial(torch.tensor(config.layer_shares), count, replacement=True, generator=generator)
     layers = []
@@ -138,7 +149,7 @@ def draw_scene(photos: Tensor, tone: Tensor, size: int, config: SynthesisConfig,
             layers.append(
                 Layer(
                     scene=at.to(device),
-                    colour=light(random_crops(photos, len(at), size, generator), at.to(device)),
+                    colour=light(crops(len(at)), at.to(device)),
                     matte=random_mattes(len(at), size, generator).to(device),
                     radius=config.radius.draw(len(at), generator).to(device),
                 )
@@ -163,9 +174,11 @@ def draw_pairs(photos: Tensor, count: int, crop: int, config: SynthesisConfig, g
         return (low + (high - low) * torch.rand(count, generator=generator)).to(device)
 
     margin = -(-int(config.radius.largest * 1.5 + 1) // 8) * 8
+    size = crop + 2 * margin
     tone = random_tones(count, config, generator).to(device)
     identity = chosen(config.identity_share)
-    scene = _in_focus(draw_scene(photos, tone, crop + 2 * margin, config, generator), identity)
+    scene = draw_scene(lambda n: random_crops(photos, n, size, generator), tone, size, config, generator)
+    scene = _in_focus(scene, identity)
     lens = config.lens.draw(count, generator).to(device)
     blurred, sharp, radius = (t[..., margin:-margin, margin:-margin] for t in render(scene, lens))
 

@@ -20,6 +20,7 @@ from deblurcli.synthesis.psf import Lens, otf, psf
 
 FIELD_LEVELS = 9  # pre-blurred copies, at most, between which a smooth field interpolates
 LEVEL_STEP = 0.35  # and how far apart they need not be closer, in log(1 + radius)
+PIXELS_AT_ONCE = 2**25  # of such copies, so that a photo of any size fits into memory
 
 
 @dataclass(frozen=True)
@@ -166,10 +167,15 @@ def blur_by_field(picture: Tensor, field: Tensor, lens: Lens) -> Tensor:
         step += [(high - low) / (count - 1) if count > 1 else math.inf] * count
     index = torch.tensor(owner, device=picture.device)
     level = torch.cat(levels).to(picture.device)
-    copies = blur(picture, level.sign() * torch.expm1(level.abs()), lens.pick(index), index)
-    spacing = torch.tensor(step, device=picture.device).view(-1, 1, 1, 1)
-    distance = (field[index] - level.view(-1, 1, 1, 1)).abs() / spacing
-    return torch.zeros_like(picture).index_add_(0, index, copies * (1 - distance).clamp(min=0))
+    radius = level.sign() * torch.expm1(level.abs())
+    spacing = torch.tensor(step, device=picture.device)
+    seen = torch.zeros_like(picture)
+    at_once = max(1, PIXELS_AT_ONCE // picture[0, 0].numel())
+    for part in torch.arange(len(index), device=picture.device).split(at_once):
+        copies = blur(picture, radius[part], lens.pick(index[part]), index[part])
+        distance = (field[index[part]] - level[part].view(-1, 1, 1, 1)).abs() / spacing[part].view(-1, 1, 1, 1)
+        seen.index_add_(0, index[part], copies * (1 - distance).clamp(min=0))
+    return seen
 
 
 def render(scene: Scene, lens: Lens) -> tuple[Tensor, Tensor, Tensor]:

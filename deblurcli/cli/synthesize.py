@@ -1,0 +1,159 @@
+"""``deblur synthesize``: sharp photos → defocused ones, with the truth beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from zlib import crc32
+
+import click
+
+from deblurcli import __version__
+from deblurcli.cli.jobs import Job, check_jobs, failure, photos_in
+from deblurcli.cli.messages import report, say, warn
+from deblurcli.errors import SOME_FAILED, DeblurError, PhotoError, UsageError
+
+BLUR, SHARP, RADIUS, DRAWN = "_blur.png", "_sharp.png", "_radius.tif", "_drawn.json"
+LENSES = ("disc", "polygon", "cats_eye", "donut", "gaussian")  # the fields of LensPrior, which would load torch
+
+
+@click.command()
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PHOTO|FOLDER...")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder; made if it is not there.")
+@click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="How many of each photo.")
+@click.option(
+    "--radius",
+    type=click.FloatRange(0, 100),
+    metavar="PX",
+    help="The same blur radius everywhere.  [default: random scenes with layers in front]",
+)
+@click.option(
+    "--largest",
+    type=click.FloatRange(0, 100, min_open=True),
+    metavar="PX",
+    help="Largest blur radius of random scenes.  [default: 8]",
+)
+@click.option("--lens", type=click.Choice(LENSES), help="Shape of the aperture.  [default: random]")
+@click.option(
+    "--noise",
+    type=click.FloatRange(0, 50),
+    metavar="SD",
+    help="Noise in mid-tones, in 1/255, as of a sensor.  [default: random, up to 4]",
+)
+@click.option("--jpeg", type=click.IntRange(1, 100), metavar="QUALITY", help="Compress as JPEG does.  [default: no]")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another one, another draw.")
+@click.option("--recursive", is_flag=True, help="Look into subfolders, and keep the tree.")
+@click.option("--overwrite", is_flag=True, help="Replace existing outputs. Originals are never replaced.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON line per picture on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors.")
+@click.pass_context
+def synthesize(
+    ctx: click.Context,
+    photos: tuple[Path, ...],
+    output: Path,
+    count: int,
+    recursive: bool,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Put sharp photos out of focus, as a lens would, and keep the truth.
+
+    \b
+    deblur synthesize photo.jpg -o pairs/                     a random scene: depth, things in front, lens, noise
+    deblur synthesize photo.jpg -o pairs/ --count 20 --seed 7
+    deblur synthesize photo.jpg -o pairs/ --radius 3 --lens disc --noise 0
+    deblur synthesize shots/ -o pairs/ --largest 12 --jpeg 90
+
+    Each photo NAME becomes NAME_0_blur.png, NAME_0_sharp.png, NAME_0_radius.tif (circle of confusion in px, float)
+    and NAME_0_drawn.json (all that chance decided), NAME_1_… and so on. The same command gives the same pictures, and
+    'deblur evaluate --suite real --photos pairs/' takes the folder.
+    """
+    from tqdm import tqdm
+
+    if settings["radius"] is not None and settings["largest"] is not None:
+        raise UsageError("--radius and --largest exclude each other", "Leave one of them out.")
+    jobs = _plan(photos, output, count, recursive)
+    errors = []
+    for number, job in enumerate(tqdm(jobs, unit="picture", leave=False, disable=True if quiet else None, delay=0.5)):
+        row: dict[str, Any] = {"input": str(job.source), "output": str(job.target)}
+        try:
+            row |= _synthesize_one(job, number % count, overwrite, settings)
+        except (DeblurError, MemoryError, OSError, ValueError, RuntimeError) as caught:
+            errors.append(failure(caught, job))
+            row["error"] = str(errors[-1])
+            report(row["error"], errors[-1].hint)
+        for warning in row.get("warnings", ()) if number % count == 0 else ():
+            warn(f"{job.source}: {warning}")
+        if as_json:
+            click.echo(json.dumps(row))
+    say(f"{len(jobs) - len(errors)} pictures written, {len(errors)} failed", verbosity=-1 if quiet else 0)
+    if errors:
+        ctx.exit(errors[0].exit_code if len(errors) == len(jobs) else SOME_FAILED)
+
+
+def _plan(inputs: tuple[Path, ...], output: Path, count: int, recursive: bool) -> list[Job]:
+    """One job for each picture, whose target is the blurred photo; those of one photo follow each other."""
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"{output}: is a file", "Several files are written: name a folder with -o.")
+    found = [pair for path in inputs for pair in photos_in(path, recursive)]
+    jobs = [
+        Job(source, (output / source.relative_to(root)).with_name(f"{source.stem}_{number}{BLUR}"))
+        for source, root in found
+        for number in range(count)
+    ]
+    check_jobs(jobs)
+    check_jobs([Job(job.source, _beside(job, SHARP)) for job in jobs])
+    return jobs
+
+
+def _beside(job: Job, ending: str) -> Path:
+    return job.target.with_name(job.target.name.removesuffix(BLUR) + ending)
+
+
+def _synthesize_one(job: Job, number: int, overwrite: bool, settings: dict[str, Any]) -> dict[str, Any]:
+    """Makes one picture and all that belongs to it, and returns what the JSON file says and any ``warnings``.
+
+    Raises:
+        PhotoError: the photo cannot be read, is too small, or a file exists or cannot be written.
+    """
+    import tifffile
+    import torch
+
+    from deblurcli.photo.decode import read_photo
+    from deblurcli.photo.encode import write_photo
+    from deblurcli.synthesis.defocus import defocus, plain, scenes
+
+    for path in (_beside(job, ending) for ending in (BLUR, SHARP, RADIUS, DRAWN)):
+        if path.exists() and not overwrite:
+            raise PhotoError(path, "exists already", "--overwrite replaces it.")
+    photo = read_photo(job.source)
+    radius, lens = settings["radius"], settings["lens"]
+    config = scenes(settings["largest"] or 8.0, lens) if radius is None else plain(radius, lens)
+    # A photo's draw depends on its name, not on which others there are.
+    generator = torch.Generator().manual_seed(crc32(f"{settings['seed']}/{job.source.name}/{number}".encode()))
+    try:
+        made = defocus(photo.picture, config, settings["noise"], settings["jpeg"], generator)
+    except UsageError as error:
+        raise PhotoError(job.source, str(error), error.hint) from error
+
+    drawn = {"photo": job.source.name, "number": number, "deblur": __version__, "options": settings, **made.drawn}
+    what = f"deblur {__version__}: synthesize"
+    folder = job.target.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # All files are there before the first takes its place: a picture comes with its truth or not at all.
+        with TemporaryDirectory(prefix=".deblur-", suffix=".part", dir=folder) as name:
+            partial = Path(name)
+            lost = write_photo(partial / _beside(job, BLUR).name, photo.with_picture(made.blurred), description=what)
+            write_photo(partial / _beside(job, SHARP).name, photo.with_picture(made.sharp), description=what)
+            tifffile.imwrite(partial / _beside(job, RADIUS).name, made.radius, compression="zlib", predictor=3)
+            (partial / _beside(job, DRAWN).name).write_text(json.dumps(drawn, indent=1) + "\n")
+            for file in sorted(partial.iterdir()):
+                file.replace(folder / file.name)
+    except OSError as error:
+        raise PhotoError(folder, f"cannot be written ({error.strerror})", "Choose another output folder.") from error
+    return {**drawn, "warnings": [*photo.warnings, *lost]}

@@ -44,15 +44,21 @@ def mae(picture: Picture, reference: Picture) -> float:
 
 
 def weighted_mean(planes: Tensor, sigma: float, reach: int) -> Tensor:
-    """Means over a Gaussian window of ±``reach`` px: (B, 1, H, W) float64 → (B, 1, H − 2·reach, W − 2·reach)."""
+    """Means over a Gaussian window of ±``reach`` px: (B, 1, H, W) → (B, 1, H − 2·reach, W − 2·reach), same type."""
     bell = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / sigma) ** 2)
-    bell = bell / bell.sum()
+    bell = (bell / bell.sum()).to(planes)
     columns = torch.nn.functional.conv2d(planes, bell.view(1, 1, -1, 1))
     return torch.nn.functional.conv2d(columns, bell.view(1, 1, 1, -1))
 
 
 def ssim(picture: Picture, reference: Picture) -> float:
-    """Structural similarity, −1…1, the mean over pixels and colours; both sides at least 11 px.
+    """Structural similarity, −1…1, the mean over pixels and colours; both sides at least 11 px."""
+    x, y = (torch.from_numpy(rounded(p)).double().permute(2, 0, 1)[None] for p in (picture, reference))
+    return float(similarity(x, y))
+
+
+def similarity(pictures: Tensor, references: Tensor) -> Tensor:
+    """SSIM without rounding and with a gradient: two (B, C, H, W), 1.0 is white → the mean over everything.
 
     Wang, Bovik, Sheikh, Simoncelli: Image Quality Assessment (IEEE TIP 2004), eq. (13) with the constants of that
     paper: an 11 × 11 px Gaussian window of σ = 1.5, K₁ = 0.01, K₂ = 0.03, for each colour on its own. Only windows that
@@ -62,15 +68,15 @@ def ssim(picture: Picture, reference: Picture) -> float:
     def local_mean(planes: Tensor) -> Tensor:
         return weighted_mean(planes, sigma=1.5, reach=5)
 
-    # (H, W, 3) → (3, 1, H, W): colours take the place of a batch.
-    x, y = (torch.from_numpy(rounded(p)).double().permute(2, 0, 1).unsqueeze(1) for p in (picture, reference))
+    # Colours take the place of a batch.
+    x, y = pictures.flatten(0, 1).unsqueeze(1), references.flatten(0, 1).unsqueeze(1)
     mean_x, mean_y = local_mean(x), local_mean(y)
     variance_x, variance_y = local_mean(x * x) - mean_x**2, local_mean(y * y) - mean_y**2
     covariance = local_mean(x * y) - mean_x * mean_y
     c1, c2 = 0.01**2, 0.03**2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
-    return float((luminance * structure).mean())
+    return (luminance * structure).mean()
 
 
 @lru_cache(maxsize=1)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from deblurcli.errors import UsageError
+from deblurcli.evaluation.metrics import similarity
 from deblurcli.networks.restored import Restored
 from deblurcli.synthesis.pairs import Pairs
 from deblurcli.training.config import LossConfig
@@ -43,17 +44,8 @@ def frequency_l1(restored: Tensor, sharp: Tensor) -> Tensor:
 
 
 def dissimilarity(restored: Tensor, sharp: Tensor) -> Tensor:
-    """1 − SSIM, 0…2; both sides at least 11 px. Windows and constants are those of ``evaluation.metrics.ssim``."""
-    bell = torch.exp(-0.5 * (torch.arange(-5, 6, device=sharp.device) / 1.5) ** 2)
-    window = (bell.view(-1, 1) * bell / bell.sum() ** 2).view(1, 1, 11, 11)
-    x, y = restored.flatten(0, 1).unsqueeze(1), sharp.flatten(0, 1).unsqueeze(1)  # (B·3, 1, H, W)
-    moments = nn.functional.conv2d(torch.cat([x, y, x * x, y * y, x * y]), window)
-    mean_x, mean_y, square_x, square_y, product = moments.chunk(5)
-    c1, c2 = 0.01**2, 0.03**2
-    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
-    covariance = product - mean_x * mean_y
-    structure = (2 * covariance + c2) / (square_x - mean_x**2 + square_y - mean_y**2 + c2)
-    return 1 - (luminance * structure).mean()
+    """1 − SSIM, 0…2; both sides at least 11 px."""
+    return 1 - similarity(restored, sharp)
 
 
 def perceptual(restored: Tensor, sharp: Tensor) -> Tensor:

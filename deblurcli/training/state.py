@@ -16,7 +16,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from deblurcli.errors import UsageError, WeightsError
 from deblurcli.training.config import Recipe, differences
 
-PIECE = 15 * 2**20  # bytes; states travel between machines, and many ways of doing so refuse files above 16 MiB
+PIECE = 31 * 2**19  # bytes; states travel between machines, and many ways of doing so refuse files above 16 MiB
 
 
 @dataclass

@@ -70,7 +70,7 @@ def synthesize(
 
     Each photo NAME becomes NAME_0_blur.png, NAME_0_sharp.png, NAME_0_radius.tif (circle of confusion in px, float)
     and NAME_0_drawn.json (all that chance decided), NAME_1_… and so on. The same command gives the same pictures, and
-    'deblur evaluate --suite real --photos pairs/' takes the folder.
+    'deblur evaluate --suite real --pairs pairs/' takes the folder.
     """
     from tqdm import tqdm
 

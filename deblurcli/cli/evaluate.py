@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from deblurcli.cli.restore import network_options
 if TYPE_CHECKING:
     from deblurcli.evaluation.suites import Report
 
+WIDTH = 120  # columns of the table where there is no terminal
 SUITES = ("synthetic", "real", "sharp", "noise", "edge", "text", "seams")
 
 
@@ -74,17 +76,16 @@ def _print(report: Report, title: str) -> None:
 
     summaries = report.summaries()
     methods = list(dict.fromkeys(m for lines in summaries.values() for values in lines.values() for m in values))
-    table = Table(title=title, box=None)
-    for name in ("suite", "measure"):
-        table.add_column(name, no_wrap=True)
+    table = Table("suite", "measure", title=title, box=None)
     for method in methods:
-        table.add_column(method, justify="right")
+        # Figures stay whole; in a narrow terminal it is the words that break.
+        table.add_column(method, justify="right", min_width=8)
     for suite, lines in summaries.items():
         for number, (measure, values) in enumerate(lines.items()):
             cells = (f"{values[m]:.3f}" if m in values else "" for m in methods)
             table.add_row("" if number else suite, measure, *cells)
-        table.add_section()
-    console = Console()
+    # A file or a pipe has no width of its own.
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     console.print(table)
     for what, why in report.skipped.items():
         console.print(f"skipped {what}: {why}", style="yellow", highlight=False, markup=False, soft_wrap=True)

@@ -342,6 +342,25 @@ def test_report_file(tmp_path: Path) -> None:
     ]
 
 
+def test_readme_tells_of_what_was_measured(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "results", tmp_path, dirs_exist_ok=True)
+    # What the project's own results hold is tested with the README; here it makes room.
+    for path in tmp_path.glob("*.json"):
+        content = json.loads(path.read_text())
+        for name in ("edge", "noise", "text"):
+            content.get("suites", {}).pop(name, None)
+        path.write_text(json.dumps(content))
+    before = readme_table(tmp_path).splitlines()
+    rows = [
+        Row({"photo": name, "radius": radius}, {"accuracy": {"input": float(radius < 2), "deblur": float(radius < 4)}})
+        for name in FONTS
+        for radius in text.RADII
+    ]
+    write_report(tmp_path / "text.json", "deblur evaluate", "a network", Report({"text": rows}), {})
+    (added,) = [line for line in readme_table(tmp_path).splitlines() if line not in before]
+    assert added.endswith("before and after | 0.6 → 3.3 px |")
+
+
 def test_two_truths_are_refused(tmp_path: Path) -> None:
     for path in (ROOT / "results").glob("*.json"):
         shutil.copy(path, tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -314,6 +315,18 @@ def test_values_can_be_set(tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=words):
             load_recipe(path, [wrong])
+
+
+def test_the_ablations_in_the_queue_can_be_run() -> None:
+    queue = (RECIPES.parents[2] / "weights/TRAINING.md").read_text()
+    recipe, *_ = re.findall(r"recipes/(\S+\.toml)", queue)
+    changes = re.findall(r"^ *\$RUN -o \S+ +(--set .*?)(?: *#.*)?$", queue, re.MULTILINE)
+    assert len(changes) > 10
+    for line in changes:
+        values = [value.replace("$family", "donut") for value in re.findall(r"--set (\S+)", line)]
+        changed = load_recipe(RECIPES / recipe, values)
+        assert changed != load_recipe(RECIPES / recipe), line
+        build_network(changed.network, changed.config)
 
 
 # ---- losses ---------------------------------------------------------------------------------------------------------

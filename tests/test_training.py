@@ -219,8 +219,11 @@ def test_weights_are_trained_on(photos: torch.Tensor, tmp_path: Path) -> None:
     for name, value in network.state_dict().items():
         assert torch.equal(value, state.network.state_dict()[name]), name
         assert torch.equal(value, state.average[name]), name
-    with pytest.raises(WeightsError, match="config"):
-        loop.start(replace(SMALL, config={}), CPU, weights=file)
+    with pytest.raises(WeightsError, match="not what the recipe trains") as refused:
+        loop.start(replace(SMALL, config=SMALL.config | {"atoms": 6}), CPU, weights=file)
+    assert refused.value.hint == "Add --set config.atoms=4"
+    # Settings that are the defaults may be given or left out.
+    loop.start(load_recipe(RECIPES / "iniknet-fast.toml", ["config.levels=3"]), CPU, weights="synth_v1")
     with pytest.raises(WeightsError, match="not for 'iniknet'"):
         loop.start(Recipe(network="iniknet"), CPU, weights=file)
 

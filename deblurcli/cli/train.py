@@ -51,10 +51,10 @@ def train(
     deblur train iniknet-fast.toml --photos sharp/ --valid valid/ -o runs/a --minutes 60
     deblur train iniknet-fast.toml --photos sharp/ --valid valid/ -o runs/a --minutes 60
     deblur train iniknet-fast.toml --photos sharp/ --valid valid/ -o runs/a --cooldown 3000
-    deblur train iniknet-fast.toml --photos mine/ -o runs/b --weights synth_v1 --set learning_rate=3e-4 --minutes 60
+    deblur train iniknet-fast.toml --photos mine/ -o runs/b --weights FILE --set learning_rate=3e-4 --minutes 60
 
-    The second line goes on where the first stopped, the third finishes, the fourth makes released weights fit photos
-    of one's own. runs/a/best.safetensors are the weights that scored best on --valid, last.safetensors those at the
+    The second line goes on where the first stopped, the third finishes, the fourth trains given weights on photos of
+    one's own. runs/a/best.safetensors are the weights that scored best on --valid, last.safetensors those at the
     end. Recipes lie in deblurcli/training/recipes/; every change of a value on the way is written into the weights.
     """
     until = time.monotonic() + 60 * (minutes or float("inf"))

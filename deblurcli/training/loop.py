@@ -12,10 +12,13 @@ saved state can be trained on or cooled down.
 
 from __future__ import annotations
 
+import inspect
+import json
 import math
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +30,7 @@ from deblurcli.networks.blocks import channels_last
 from deblurcli.networks.build import build_network
 from deblurcli.networks.iniknet_fast import BalancedAtoms
 from deblurcli.networks.spec import network_spec
-from deblurcli.training.config import Recipe
+from deblurcli.training.config import Recipe, differences
 from deblurcli.training.dictionary import fit_atoms
 from deblurcli.training.drawing import draw_ahead, with_procedural
 from deblurcli.training.losses import total_loss
@@ -52,13 +55,13 @@ def start(recipe: Recipe, device: torch.device, *, weights: str | None = None, r
     """
     torch.manual_seed(recipe.seed)
     if weights:
-        _, header = find(recipe.network, weights)
-        if header.config != recipe.config:
-            raise WeightsError(
-                f"'{weights}' is {recipe.network} with config {header.config}, the recipe's is {recipe.config}",
-                "Bring them together with --set config.KEY=VALUE.",
-            )
         network, _ = load_network(network_spec(recipe.network), weights)
+        theirs, ours = (_settings(network, c) for c in (find(recipe.network, weights)[1].config, recipe.config))
+        if different := differences(ours, theirs):
+            raise WeightsError(
+                f"'{weights}' is not what the recipe trains",
+                "Add " + " ".join(f"--set config.{name}={json.dumps(value)}" for name, value in different.items()),
+            )
     else:
         network = build_network(recipe.network, recipe.config)
         dictionary = getattr(network, "dictionary", None)
@@ -174,6 +177,12 @@ def train(
         batch = torch.zeros(recipe.batch, 3, recipe.crop, recipe.crop, device=device)
         tqdm.write(bottleneck(watch, state.network, batch, autocast))
     return state
+
+
+def _settings(network: nn.Module, config: dict[str, Any]) -> dict[str, Any]:
+    """All arguments that a network was built with; tuples become lists, as in files."""
+    defaults = {name: argument.default for name, argument in inspect.signature(type(network)).parameters.items()}
+    return json.loads(json.dumps(defaults | config))
 
 
 def _mean(losses: list[Tensor], step: int) -> float:

@@ -215,7 +215,7 @@ def test_clipped_highlights_bloom() -> None:
     brightest = []
     for share in (0.0, 1.0):
         config = SynthesisConfig(
-            RadiusPrior(0, 7.9, 8), only("disc"), 1.0, (1.0,), 0.0, share, 0.0, 0.0, 2e-6, 0.0, 0.0
+            RadiusPrior(0, 7.9, 8), only("disc"), 1.0, (1.0,), 0.0, 0.0, share, 0.0, 0.0, 2e-6, 0.0, 0.0
         )
         pairs = [draw_pairs(photo, 8, 64, config, torch.Generator().manual_seed(seed)) for seed in range(4)]
         brightest.append(torch.cat([p.blurred for p in pairs]).mean())

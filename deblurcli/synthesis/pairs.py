@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from deblurcli.synthesis.procedural import text_mattes
 from deblurcli.synthesis.psf import LensPrior
 from deblurcli.synthesis.scene import Layer, RadiusPrior, Scene, random_fields, random_mattes, render
 from deblurcli.synthesis.sensor import develop, expose, jpeg, quantise, random_noise_levels, sharpen, undevelop
@@ -23,6 +24,7 @@ class SynthesisConfig:
         lens: how often which family of lenses.
         flat_share: backgrounds with one radius everywhere; the others vary smoothly.
         layer_shares: probabilities of 0, 1, 2 … cut-out layers in front.
+        lettered_share: layers cut out as letters or as thin strokes instead of as plain shapes.
         identity_share: pairs whose input is sharp all over (but as noisy and compressed as the others).
         highlight_share: scenes whose clipped highlights get back up to four times white that the sensor lost.
         tone_share: cameras whose tone curve is not sRGB's.
@@ -37,6 +39,7 @@ class SynthesisConfig:
     lens: LensPrior = field(default_factory=LensPrior)
     flat_share: float = 0.5
     layer_shares: tuple[float, ...] = (0.5, 0.3, 0.15, 0.05)
+    lettered_share: float = 0.2
     identity_share: float = 0.08
     highlight_share: float = 0.5
     tone_share: float = 0.5
@@ -150,7 +153,7 @@ def draw_scene(
                 Layer(
                     scene=at.to(device),
                     colour=light(crops(len(at)), at.to(device)),
-                    matte=random_mattes(len(at), size, generator).to(device),
+                    matte=_mattes(len(at), size, config.lettered_share, generator).to(device),
                     radius=config.radius.draw(len(at), generator).to(device),
                 )
             )
@@ -191,6 +194,15 @@ def draw_pairs(photos: Tensor, count: int, crop: int, config: SynthesisConfig, g
     if len(compressed):
         blurred[compressed] = jpeg(blurred[compressed], quality[compressed])
     return Pairs(blurred, develop(sharp, tone), radius.contiguous())
+
+
+def _mattes(count: int, size: int, lettered_share: float, generator: torch.Generator) -> Tensor:
+    """(count, 1, size, size) cut-outs of either kind."""
+    mattes = random_mattes(count, size, generator)
+    lettered = torch.nonzero(torch.rand(count, generator=generator) < lettered_share).squeeze(1)
+    if len(lettered):
+        mattes[lettered] = text_mattes(len(lettered), size, generator)
+    return mattes
 
 
 def _in_focus(scene: Scene, chosen: Tensor) -> Scene:

@@ -10,13 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deblurcli.photo.transfer import linear_to_srgb, srgb_to_linear
-from deblurcli.synthesis.pairs import SynthesisConfig, draw_pairs
+from deblurcli.synthesis.pairs import SynthesisConfig, draw_pairs, random_crops, sharpness
 from deblurcli.synthesis.psf import Lens, LensPrior, psf
 from deblurcli.synthesis.scene import Layer, RadiusPrior, Scene, blur, blur_by_field, random_mattes, render
 from deblurcli.synthesis.sensor import develop, expose, jpeg, quantise, sharpen, undevelop
 
 PHOTOS = torch.randint(0, 256, (4, 3, 128, 128), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 EVENLY = LensPrior(1, 1, 1, 1, 1)
 
@@ -124,13 +126,38 @@ def test_an_occluder_in_front_hides_what_is_behind() -> None:
     torch.testing.assert_close(render(scene, lenses(1))[0], torch.ones(1, 3, 64, 64), atol=1e-4, rtol=0)
 
 
-def test_same_seed_same_pairs() -> None:
+def test_rendering_reads_nothing_back_from_the_device() -> None:
+    """The meta device knows shapes alone: whoever asks for a value, and would make a GPU wait, is refused."""
+    meta = torch.device("meta")
+    picture, matte = torch.empty(2, 3, 64, 64, device=meta), torch.empty(1, 1, 64, 64, device=meta)
+    layer = Layer(torch.tensor([1]), picture[:1], matte, torch.tensor([-3.0]))
+    scene = Scene(picture, torch.linspace(1, 6, 64).expand(2, 1, 64, 64), (layer,))
+    blurred, sharp, radius = render(scene, lenses(2).to(meta))
+    assert blurred.device == sharp.device == radius.device == meta
+    assert blurred.shape == sharp.shape == (2, 3, 64, 64)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
+def test_same_seed_same_pairs(device: str) -> None:
+    photos = PHOTOS.to(device)
     one, other, third = (
-        draw_pairs(PHOTOS, 4, 48, SynthesisConfig(), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+        draw_pairs(photos, 4, 48, SynthesisConfig(), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
     )
     assert torch.equal(one.blurred, other.blurred)
     assert torch.equal(one.radius, other.radius)
     assert not torch.equal(one.blurred, third.blurred)
+
+
+def test_soft_crops_are_drawn_again() -> None:
+    noise = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    blurred = blur(noise, torch.tensor([3.0]), Lens.discs(1))
+    photos = (torch.cat([noise, blurred]) * 255).to(torch.uint8)
+    soft = []
+    for softest in (0.0, 1.0):  # noise has 4, blurred noise a half
+        crops = random_crops(photos, 64, 32, torch.Generator().manual_seed(0), halved=0, softest=softest)
+        soft.append(float((sharpness(crops) < 1).float().mean()))
+    assert abs(soft[0] - 1 / 2) < 0.15
+    assert soft[1] < 0.15  # four tries each: 1/16
 
 
 def test_pairs_are_pictures() -> None:

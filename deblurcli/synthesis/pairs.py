@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from deblurcli.synthesis.devices import to_device
 from deblurcli.synthesis.procedural import text_mattes
 from deblurcli.synthesis.psf import LensPrior
 from deblurcli.synthesis.scene import Layer, RadiusPrior, Scene, random_fields, random_mattes, render
@@ -65,16 +66,22 @@ class Pairs:
     radius: Tensor
 
 
-def sharpness(picture: Tensor) -> float:
-    """Energy of the finest octave over that of the next, (3, H, W) in [0, 1]: how sharp a picture is at its own scale.
+def sharpness(pictures: Tensor) -> Tensor:
+    """Energy of the finest octave over that of the next: how sharp pictures are at their own scale.
 
     About 0.8 for sharp photos whatever they show, 0.36 for those blurred by 2 px, and 0.25 at the least.
+
+    Args:
+        pictures: (B, 3, H, W) in [0, 1].
+
+    Returns:
+        (B,)
     """
-    fine = picture.mean(0, keepdim=True)
+    fine = pictures.mean(1, keepdim=True)
     middle = avg_pool2d(fine, 2)
     coarse = avg_pool2d(middle, 2)
-    energy = [float(band.square().mean()) for band in (fine, middle, coarse)]
-    return (energy[0] - energy[1]) / (energy[1] - energy[2] + 1e-6)
+    first, second, third = (band.square().mean((1, 2, 3)) for band in (fine, middle, coarse))
+    return (first - second) / (second - third + 1e-6)
 
 
 def random_crops(
@@ -103,13 +110,13 @@ def random_crops(
         crop = torch.rot90(photos[integer(n), :, top : top + side, left : left + side], turn % 4, (1, 2)).float() / 255
         return avg_pool2d(crop.flip(2) if turn >= 4 else crop, 2 if half else 1)
 
-    crops = []
-    for _ in range(count):
-        crop, tries = square(), 1
-        while sharpness(crop) < softest and tries < 4:
-            crop, tries = square(), tries + 1
-        crops.append(crop)
-    return torch.stack(crops)
+    crops = torch.stack([square() for _ in range(count)])
+    for _ in range(3):
+        soft = torch.nonzero(sharpness(crops) < softest).flatten().tolist()  # a GPU is waited for here
+        if not soft:
+            break
+        crops[soft] = torch.stack([square() for _ in soft])
+    return crops
 
 
 def random_tones(count: int, config: SynthesisConfig, generator: torch.Generator) -> Tensor:
@@ -132,10 +139,10 @@ def draw_scene(
     device, count = tone.device, len(tone)
     # One exposure for the whole scene, brighter or darker than the photo was, and one amount of lost highlights.
     darkest, brightest = config.exposure
-    gain = (darkest + (brightest - darkest) * torch.rand(count, 1, 1, 1, generator=generator)).to(device)
+    gain = to_device(darkest + (brightest - darkest) * torch.rand(count, 1, 1, 1, generator=generator), device)
     boost = 4 * torch.rand(count, 1, 1, 1, generator=generator)
     boosted = torch.rand(count, 1, 1, 1, generator=generator) < config.highlight_share
-    boost = torch.where(boosted, boost, 0.0).to(device)
+    boost = to_device(torch.where(boosted, boost, 0.0), device)
 
     def light(encoded: Tensor, at: Tensor) -> Tensor:
         clipped = (20 * (encoded.amin(1, keepdim=True) - 0.95)).clamp(0, 1)
@@ -151,48 +158,51 @@ def draw_scene(
         if len(at):
             layers.append(
                 Layer(
-                    scene=at.to(device),
-                    colour=light(crops(len(at)), at.to(device)),
-                    matte=_mattes(len(at), size, config.lettered_share, generator).to(device),
-                    radius=config.radius.draw(len(at), generator).to(device),
+                    scene=at,
+                    colour=light(crops(len(at)), to_device(at, device)),
+                    matte=to_device(_mattes(len(at), size, config.lettered_share, generator), device),
+                    radius=config.radius.draw(len(at), generator),
                 )
             )
-    return Scene(background, radii.to(device), tuple(layers))
+    return Scene(background, radii, tuple(layers))
 
 
 def draw_pairs(photos: Tensor, count: int, crop: int, config: SynthesisConfig, generator: torch.Generator) -> Pairs:
-    """Draws training pairs. The same generator state gives the same pairs.
+    """Draws training pairs. The same generator state gives the same pairs on the same device.
 
     Args:
         photos: (N, 3, H, W) uint8 sRGB, sharp; H and W at least crop plus twice the margin (32 px by default).
         count: how many pairs.
         crop: their height and width, px.
     """
-    device = photos.device
 
     def chosen(share: float) -> Tensor:
-        return (torch.rand(count, generator=generator) < share).to(device)
+        return torch.rand(count, generator=generator) < share
 
     def uniform(low: float, high: float) -> Tensor:
-        return (low + (high - low) * torch.rand(count, generator=generator)).to(device)
+        return low + (high - low) * torch.rand(count, generator=generator)
+
+    def sent(drawn: Tensor) -> Tensor:
+        return to_device(drawn, photos.device)
 
     margin = -(-int(config.radius.largest * 1.5 + 1) // 8) * 8
     size = crop + 2 * margin
-    tone = random_tones(count, config, generator).to(device)
+    tone = sent(random_tones(count, config, generator))
     identity = chosen(config.identity_share)
     scene = draw_scene(lambda n: random_crops(photos, n, size, generator), tone, size, config, generator)
     scene = _in_focus(scene, identity)
-    lens = config.lens.draw(count, generator).to(device)
+    lens = config.lens.draw(count, generator).to(photos.device)
     blurred, sharp, radius = (t[..., margin:-margin, margin:-margin] for t in render(scene, lens))
 
-    shot, read = (v.to(device) for v in random_noise_levels(count, config.largest_shot, generator))
+    shot, read = (sent(variance) for variance in random_noise_levels(count, config.largest_shot, generator))
     blurred = develop(expose(blurred, shot, read, generator), tone)
     amount = torch.where(chosen(config.sharpened_share) & ~identity, uniform(0.2, 0.8), 0.0)
-    blurred = quantise(sharpen(blurred, uniform(0.7, 1.5), amount))
+    blurred = quantise(sharpen(blurred, sent(uniform(0.7, 1.5)), sent(amount)))
     compressed = torch.nonzero(chosen(config.jpeg_share)).squeeze(1)
     quality = uniform(70, 98)
     if len(compressed):
-        blurred[compressed] = jpeg(blurred[compressed], quality[compressed])
+        at = sent(compressed)
+        blurred[at] = jpeg(blurred[at], sent(quality[compressed]))
     return Pairs(blurred, develop(sharp, tone), radius.contiguous())
 
 

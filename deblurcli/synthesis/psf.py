@@ -14,6 +14,8 @@ from dataclasses import astuple, dataclass
 import torch
 from torch import Tensor
 
+from deblurcli.synthesis.devices import to_device
+
 
 @dataclass(frozen=True)
 class LensPrior:
@@ -91,7 +93,7 @@ class Lens:
 
     def to(self, device: torch.device) -> Lens:
         """The same lenses with their tensors on ``device``."""
-        return Lens(**{name: value.to(device) for name, value in vars(self).items()})
+        return Lens(*to_device(torch.stack(tuple(vars(self).values())), device))
 
     def pick(self, index: Tensor) -> Lens:
         """The lenses at ``index`` (any length, repeats allowed)."""
@@ -111,7 +113,7 @@ def psf(radius: Tensor, lens: Lens, size: int) -> Tensor:
         return value.view(-1, 1, 1, 1)
 
     side = torch.where(radius < 0, -1.0, 1.0)
-    colours = torch.tensor([1.0, 0.0, -1.0], device=radius.device).view(1, 3, 1, 1)
+    colours = 1.0 - torch.arange(3, device=radius.device).view(1, 3, 1, 1)  # red is wider, blue narrower
     R = column(radius.abs()) * (1 + column(lens.chroma) * colours)
 
     # Coordinates along the lens's own axes, squeezed where astigmatism makes the blur longer.

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from deblurcli.synthesis.devices import to_device
 from deblurcli.synthesis.psf import Lens, otf, psf
 
 FIELD_LEVELS = 9  # pre-blurred copies, at most, between which a smooth field interpolates
@@ -46,11 +47,11 @@ class RadiusPrior:
 
 @dataclass(frozen=True)
 class Scene:
-    """B scenes before the lens.
+    """B scenes before the lens. Pictures may be on any device, radii stay on the CPU.
 
     Attributes:
         background: (B, 3, H, W) linear light.
-        field: (B, 1, H, W) signed blur radius of the background, px.
+        field: (B, 1, H, W) signed blur radius of the background, px; on the CPU.
         layers: cut-outs from far to near.
     """
 
@@ -64,10 +65,10 @@ class Layer:
     """One cut-out in front of some of the scenes.
 
     Attributes:
-        scene: (N,) which scenes have it.
+        scene: (N,) which scenes have it; on the CPU.
         colour: (N, 3, H, W) linear light.
         matte: (N, 1, H, W) 1 where the layer is, 0 where it is not.
-        radius: (N,) px, signed.
+        radius: (N,) px, signed; on the CPU.
     """
 
     scene: Tensor
@@ -131,7 +132,7 @@ def blur(picture: Tensor, radius: Tensor, lens: Lens, owner: Tensor | None = Non
 
     Args:
         picture: (B, 3, H, W) linear light.
-        radius: (N,) px, signed.
+        radius: (N,) px, signed; on the CPU, or the size of the kernels has to be waited for.
         lens: N lenses.
         owner: (N,) which picture each radius is for; None if N == B, one each.
     """
@@ -142,7 +143,8 @@ def blur(picture: Tensor, radius: Tensor, lens: Lens, owner: Tensor | None = Non
     spectrum = torch.fft.rfft2(picture)
     if owner is not None:
         spectrum = spectrum[owner]
-    return torch.fft.irfft2(spectrum * otf(psf(radius, lens, size), height, width), s=(height, width))
+    kernels = psf(to_device(radius, picture.device), lens, size)
+    return torch.fft.irfft2(spectrum * otf(kernels, height, width), s=(height, width))
 
 
 def blur_by_field(picture: Tensor, field: Tensor, lens: Lens) -> Tensor:
@@ -152,29 +154,33 @@ def blur_by_field(picture: Tensor, field: Tensor, lens: Lens) -> Tensor:
 
     Args:
         picture: (B, 3, H, W) linear light.
-        field: (B, 1, H, W) radius, px, signed.
+        field: (B, 1, H, W) radius, px, signed; on the CPU, or its extents have to be waited for.
         lens: B lenses.
     """
-    field = field.sign() * torch.log1p(field.abs())
+
+    def scaled(radius: Tensor) -> Tensor:
+        return radius.sign() * torch.log1p(radius.abs())
+
     owner: list[int] = []
     levels: list[Tensor] = []
     step: list[float] = []
-    for i, (low, high) in enumerate(zip(field.amin((1, 2, 3)).tolist(), field.amax((1, 2, 3)).tolist(), strict=True)):
+    extents = scaled(torch.stack([field.amin((1, 2, 3)), field.amax((1, 2, 3))], 1)).tolist()
+    for i, (low, high) in enumerate(extents):
         # Where the radius hardly varies a single copy serves, with weight 1 everywhere.
         count = 1 if high - low < 0.02 else min(FIELD_LEVELS, 2 + int((high - low) / LEVEL_STEP))
         owner += [i] * count
         levels.append(torch.linspace(low, high, count))
         step += [(high - low) / (count - 1) if count > 1 else math.inf] * count
-    index = torch.tensor(owner, device=picture.device)
-    level = torch.cat(levels).to(picture.device)
-    radius = level.sign() * torch.expm1(level.abs())
-    spacing = torch.tensor(step, device=picture.device)
+    field = scaled(to_device(field, picture.device))
     seen = torch.zeros_like(picture)
     at_once = max(1, PIXELS_AT_ONCE // picture[0, 0].numel())
-    for part in torch.arange(len(index), device=picture.device).split(at_once):
-        copies = blur(picture, radius[part], lens.pick(index[part]), index[part])
-        distance = (field[index[part]] - level[part].view(-1, 1, 1, 1)).abs() / spacing[part].view(-1, 1, 1, 1)
-        seen.index_add_(0, index[part], copies * (1 - distance).clamp(min=0))
+    copies = (torch.tensor(owner), torch.cat(levels), torch.tensor(step))
+    for part in zip(*(values.split(at_once) for values in copies), strict=True):
+        radius = part[1].sign() * torch.expm1(part[1].abs())
+        index, level, spacing = (to_device(values, picture.device) for values in part)
+        blurred = blur(picture, radius, lens.pick(index), index)
+        distance = (field[index] - level.view(-1, 1, 1, 1)).abs() / spacing.view(-1, 1, 1, 1)
+        seen.index_add_(0, index, blurred * (1 - distance).clamp(min=0))
     return seen
 
 
@@ -185,13 +191,15 @@ def render(scene: Scene, lens: Lens) -> tuple[Tensor, Tensor, Tensor]:
         blurred (B, 3, H, W) and sharp (B, 3, H, W), both linear light, and the blur radius (B, 1, H, W) in px, ≥ 0.
         Within a largest radius of the border the blurred picture wraps around and is to be cut off.
     """
+    device = scene.background.device
+    sharp, radius = scene.background.clone(), to_device(scene.field, device).abs()
     blurred = blur_by_field(scene.background, scene.field, lens)
-    sharp, radius = scene.background.clone(), scene.field.abs()
     for layer in scene.layers:
-        at, its_lens = layer.scene, lens.pick(layer.scene)
+        at, distance = to_device(layer.scene, device), to_device(layer.radius.abs(), device)
+        its_lens = lens.pick(at)
         colour = blur(layer.colour * layer.matte, layer.radius, its_lens)
         coverage = blur(layer.matte.expand(-1, 3, -1, -1), layer.radius, its_lens)
         blurred[at] = colour + (1 - coverage) * blurred[at]
         sharp[at] = torch.lerp(sharp[at], layer.colour, layer.matte)
-        radius[at] = torch.where(layer.matte > 0.5, layer.radius.abs().view(-1, 1, 1, 1), radius[at])
+        radius[at] = torch.where(layer.matte > 0.5, distance.view(-1, 1, 1, 1), radius[at])
     return blurred, sharp, radius

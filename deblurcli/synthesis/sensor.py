@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, pad
 
 from deblurcli.photo.transfer import linear_to_srgb, srgb_to_linear
+from deblurcli.synthesis.devices import normal
 
 # ITU-T T.81, annex K: luminance and chrominance quantisation at quality 50.
 _LUMA = """16 11 10 16 24 40 51 61  12 12 14 19 26 58 60 55  14 13 16 24 40 57 69 56  14 17 22 29 51 87 80 62
@@ -25,10 +26,10 @@ def expose(linear: Tensor, shot: Tensor, read: Tensor, generator: torch.Generato
     Args:
         linear: (B, 3, H, W) linear light, 1.0 is white.
         shot, read: (B,) variances at white and at black.
+        generator: on the CPU; the same state gives the same noise on the same device.
     """
     variance = shot.view(-1, 1, 1, 1) * linear.clamp(min=0) + read.view(-1, 1, 1, 1)
-    noise = torch.randn(linear.shape, generator=generator).to(linear.device)
-    return linear + noise * variance.sqrt()
+    return linear + normal(linear.shape, linear.device, generator) * variance.sqrt()
 
 
 def random_noise_levels(count: int, largest_shot: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -83,6 +84,11 @@ def _dct_matrix(device: torch.device) -> Tensor:
     return matrix
 
 
+@lru_cache(maxsize=4)
+def _table(text: str, device: torch.device) -> Tensor:
+    return torch.tensor([float(n) for n in text.split()], device=device).view(1, 8, 8)
+
+
 def _quantise_blocks(plane: Tensor, table: Tensor) -> Tensor:
     """(B, 1, H, W) in 0…255 → the same after 8×8 DCT quantisation with tables (B, 8, 8); H and W multiples of 8."""
     b, _, h, w = plane.shape
@@ -108,8 +114,7 @@ def jpeg(encoded: Tensor, quality: Tensor) -> Tensor:
     scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality).view(-1, 1, 1) / 100
 
     def table(text: str) -> Tensor:
-        base = torch.tensor([float(n) for n in text.split()], device=encoded.device).view(1, 8, 8)
-        return torch.round(base * scale).clamp(1, 255)
+        return torch.round(_table(text, encoded.device) * scale).clamp(1, 255)
 
     y = _quantise_blocks(y, table(_LUMA))
     cb, cr = (

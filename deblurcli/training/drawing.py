@@ -21,10 +21,10 @@ from deblurcli.training.config import Recipe
 
 
 def draw_ahead(photos: Tensor, recipe: Recipe, first: int, ahead: int = 0) -> Generator[Pairs, None, None]:
-    """The pairs of step ``first``, of the next, and so on; what a step gets depends on the seed and its number alone.
+    """The pairs of step ``first``, of the next, and so on; a step's depend on seed, number and device alone.
 
     Args:
-        ahead: threads that draw the next steps' pairs, so that random numbers, which come from a CPU, do not keep a GPU
+        ahead: threads that draw the next steps' pairs, so that what a CPU decides about them does not keep a GPU
             waiting. 0 draws only when asked, for CPUs that have enough to do.
     """
 

@@ -24,7 +24,7 @@ from deblurcli.evaluation.bench import MARGIN, Bench, Blurred, defocus
 from deblurcli.evaluation.drawn import FONTS, dead_leaves, drawn_pictures, page
 from deblurcli.evaluation.metrics import psnr
 from deblurcli.evaluation.results import readme_table, write_report
-from deblurcli.evaluation.rows import Row, Shown, gain_summary, means
+from deblurcli.evaluation.rows import Row, gain_summary, means
 from deblurcli.evaluation.sheet import choose, detail, write_sheet
 from deblurcli.evaluation.suites import SUITES, Report, run_suites
 from deblurcli.evaluation.validation import CROP, validation_cases
@@ -321,8 +321,9 @@ def test_a_sheet_shows_worst_median_and_best() -> None:
 def test_a_sheet_shows_where_blur_is() -> None:
     sharp, soft = np.zeros((2, 300, 400, 3), np.float32)
     sharp[200:220, 300:320] = 1
-    shown = detail(Shown(soft, soft, sharp))
+    shown = detail(soft, soft, sharp)
     assert shown.reference.sum() == sharp.sum()
+    assert not np.shares_memory(shown.reference, sharp)
     assert shown.reference.shape == (160, 160, 3)
 
 
@@ -362,10 +363,13 @@ def test_readme_tells_of_what_was_measured(tmp_path: Path) -> None:
 
 
 def test_two_truths_are_refused(tmp_path: Path) -> None:
-    for path in (ROOT / "results").glob("*.json"):
-        shutil.copy(path, tmp_path)
-    shutil.copy(tmp_path / "real.json", tmp_path / "other.json")
-    with pytest.raises(ValueError, match="real is in another file, too"):
+    for name in ("one", "other"):
+        write_report(
+            tmp_path / f"{name}.json", "", "", Report({"synthetic": [row("a", 1.0, radius=2.0, noise=1.5)]}), {}
+        )
+    for name in ("speed", "memory"):
+        shutil.copy(ROOT / "results" / f"{name}.json", tmp_path)
+    with pytest.raises(ValueError, match="synthetic is in another file, too"):
         readme_table(tmp_path)
 
 

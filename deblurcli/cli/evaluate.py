@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 WIDTH = 120  # columns of the table where there is no terminal
 SUITES = ("synthetic", "real", "sharp", "noise", "edge", "text", "seams")
+LAYOUTS = ("dpdd", "lfdof", "realdof", "rtf", "ded", "cuhk", "multifocus")
+CROPS = ("whole", "iniknet", "p2ikt")
 
 
 @click.command()
@@ -30,6 +32,20 @@ SUITES = ("synthetic", "real", "sharp", "noise", "edge", "text", "seams")
 )
 @click.option("--photos", type=click.Path(path_type=Path), help="Folder of sharp photos.  [default: drawn pictures]")
 @click.option("--pairs", type=click.Path(path_type=Path), help="Folder of real pairs, blurred and sharp.")
+@click.option(
+    "--layout",
+    type=click.Choice(["auto", *LAYOUTS]),
+    default="auto",
+    show_default=True,
+    help="Data set that the pairs are from. If named, papers' scores on it stand beside ours; auto goes by file names.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["auto", *CROPS]),
+    default="auto",
+    show_default=True,
+    help="The paper whose crop of the pairs to use; auto is what most papers score on the data set.",
+)
 @click.option("--baselines", is_flag=True, help="Also measure unsharp masking, and deconvolution told the true blur.")
 @network_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write all rows to this JSON file.")
@@ -38,6 +54,8 @@ def evaluate(
     suites: tuple[str, ...],
     photos: Path | None,
     pairs: Path | None,
+    layout: str,
+    protocol: str,
     baselines: bool,
     network: str | None,
     weights: str | None,
@@ -53,6 +71,7 @@ def evaluate(
     deblur evaluate --suite all
     deblur evaluate --suite all --photos valid/ --pairs pairs/ --baselines -o results/quality.json
     deblur evaluate --suite real --pairs pairs/ --sheet sheet.png      NAME_blur.png and NAME_sharp.png
+    deblur evaluate --suite real --pairs DPDD/test_c --layout dpdd     and what papers report on it
     """
     from deblurcli.evaluation.bench import Bench
     from deblurcli.evaluation.results import command_line, write_report
@@ -61,7 +80,7 @@ def evaluate(
     from deblurcli.restore import load
 
     deblurrer = load(network, weights, backend, device, precision)
-    report = run_suites(suites, Bench(deblurrer, photos, pairs, baselines))
+    report = run_suites(suites, Bench(deblurrer, photos, pairs, baselines, layout, protocol))
     _print(report, str(deblurrer))
     if output:
         write_report(output, command_line(), str(deblurrer), report, {"photos": photos, "pairs": pairs})
@@ -70,9 +89,11 @@ def evaluate(
 
 
 def _print(report: Report, title: str) -> None:
-    """One table of everything: a line per measure, a column per method; and what was skipped."""
+    """One table of everything: a line per measure, a column per method; papers' scores; and what was skipped."""
     from rich.console import Console
     from rich.table import Table
+
+    from deblurcli.evaluation.published import as_table
 
     summaries = report.summaries()
     methods = list(dict.fromkeys(m for lines in summaries.values() for values in lines.values() for m in values))
@@ -87,5 +108,7 @@ def _print(report: Report, title: str) -> None:
     # A file or a pipe has no width of its own.
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     console.print(table)
+    if report.published:
+        console.print("", as_table(report.published))
     for what, why in report.skipped.items():
         console.print(f"skipped {what}: {why}", style="yellow", highlight=False, markup=False, soft_wrap=True)

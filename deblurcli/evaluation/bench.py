@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from deblurcli.arrays import Picture
+from deblurcli.datasets.layouts import LAYOUTS
 from deblurcli.errors import UsageError
 from deblurcli.evaluation.drawn import drawn_pictures
+from deblurcli.evaluation.published import usual_protocol
 from deblurcli.evaluation.validation import photo_files
 from deblurcli.photo.decode import read_photo
 from deblurcli.photo.photo import Photo
@@ -33,15 +35,19 @@ class Bench:
         photos: folder of sharp photos; None for drawn pictures.
         pairs: folder of real pairs, as ``datasets.pairs.find_pairs`` finds them.
         baselines: also measure what simple sharpening and classic deconvolution reach.
+        layout: of the pairs, a key of ``LAYOUTS``; "auto" goes by names.
+        protocol: what pairs are cut to, a key of ``CROPS``; "auto" for what most papers score on this data set.
 
     Raises:
-        UsageError: a folder does not exist or holds no photo.
+        UsageError: a folder does not exist or holds no photo, or nothing can be measured on it.
     """
 
     deblurrer: Deblurrer
     photos: Path | None = None
     pairs: Path | None = None
     baselines: bool = False
+    layout: str = "auto"
+    protocol: str = "auto"
 
     def __post_init__(self) -> None:
         for folder in (self.photos, self.pairs):
@@ -49,6 +55,20 @@ class Bench:
                 raise UsageError(f"{folder}: no such folder", "Leave the option out to go without.")
         if self.photos and not photo_files(self.photos):
             raise UsageError(f"{self.photos}: no photos here", "Photos must lie directly in the folder.")
+        if self.layout in LAYOUTS and LAYOUTS[self.layout].pairing == "alone":
+            raise UsageError(
+                f"{LAYOUTS[self.layout].title} has no sharp references: PSNR, SSIM, MAE and LPIPS need them",
+                "Nothing can be measured on it. To look at what becomes of its photos: deblur FOLDER -o OUT.",
+            )
+        if not self.pairs and (self.layout, self.protocol) != ("auto", "auto"):
+            raise UsageError(
+                "layout and protocol are about pairs, and none were named", "Name their folder: --pairs DIR."
+            )
+
+    @property
+    def crop(self) -> str:
+        """What pairs are cut to, a key of ``CROPS``."""
+        return usual_protocol(self.layout) if self.protocol == "auto" else self.protocol
 
     def restore(self, picture: Picture, tile: Tile = "auto") -> Picture:
         """What a user gets for this picture, saved as an 8-bit file: (H, W, 3) → the same."""

@@ -13,7 +13,8 @@ from deblurcli.datasets.pairs import find_pairs
 from deblurcli.evaluation.baselines import unsharp
 from deblurcli.evaluation.bench import Bench
 from deblurcli.evaluation.metrics import compare, psnr, weighted_mean
-from deblurcli.evaluation.rows import Row, Shown, Values, gain_summary, mean_gains, means
+from deblurcli.evaluation.rows import Row, Values, gain_summary, mean_gains, means
+from deblurcli.evaluation.sheet import detail
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import to_float
 
@@ -21,6 +22,7 @@ SEAM_TILE = 256  # px
 SHARPER = 2.0  # times the gradient energy
 WINDOW = 4.0  # px, standard deviation of the window that energy is averaged over
 FLOOR = (2 / 255) ** 2  # energy below this is noise
+MOST_GROUPS = 12  # in a summary
 LEAST_SHARE = 0.01  # of the pixels; a mean over fewer says little
 
 
@@ -49,10 +51,10 @@ def real(bench: Bench) -> Iterator[Row]:
     """Gains on real pairs: everywhere, where the photo is out of focus, and in the rest.
 
     Raises:
-        UsageError: there are no pairs. PhotoError: one cannot be read, or its pictures differ in size.
+        UsageError: the files do not fit the layout. PhotoError: one cannot be read, or its pictures differ in size.
     """
-    for pair in find_pairs(bench.pairs) if bench.pairs else ():
-        blurred, sharp = pair.read()
+    for pair in find_pairs(bench.pairs, bench.layout) if bench.pairs else ():
+        blurred, sharp = pair.read(bench.crop)
         pictures = {"input": blurred, "deblur": bench.restore(blurred)}
         if bench.baselines:
             pictures["unsharp"] = unsharp(blurred)
@@ -62,14 +64,15 @@ def real(bench: Bench) -> Iterator[Row]:
             if where.mean() >= LEAST_SHARE:
                 values[f"psnr {place}"] = {method: psnr(p, sharp, where) for method, p in pictures.items()}
         labels = {"photo": pair.name, "group": pair.group, "out of focus": float(mask.mean())}
-        yield Row(labels, values, Shown(blurred, pictures["deblur"], sharp))
+        yield Row(labels, values, detail(blurred, pictures["deblur"], sharp))
 
 
 def real_summary(rows: list[Row]) -> Values:
-    """Over all pairs, per group of pairs, out of focus, and in focus."""
+    """Over all pairs, per group of pairs where they are few, out of focus, and in focus."""
     lines = gain_summary(rows)
     lines |= {measure: means(rows, measure) for measure in rows[0].values if not measure.startswith("psnr ")}
-    for group in dict.fromkeys(row.labels["group"] for row in rows):
+    groups = dict.fromkeys(row.labels["group"] for row in rows)
+    for group in groups if 1 < len(groups) <= MOST_GROUPS else ():
         lines[f"gain {group}"] = mean_gains([row for row in rows if row.labels["group"] == group])
     lines |= gain_summary(rows, "psnr out of focus", " out of focus")
     lines |= gain_summary(rows, "psnr in focus", " in focus")

@@ -8,8 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deblurcli.datasets.layouts import LAYOUTS
+from deblurcli.datasets.layouts import CROPS, LAYOUTS
 from deblurcli.errors import UsageError
+from deblurcli.evaluation.rows import Row, means
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,12 +27,12 @@ class Score:
 
     Attributes:
         method: its name in the papers; "Input" is the blurred photo itself.
-        dataset, trained_on: keys of ``LAYOUTS``; empty where nothing is trained; rows of our own
-            may be trained on something else ("synthetic").
+        dataset, trained_on: keys of ``LAYOUTS``; nothing was trained on "", or the method's name says it.
         psnr: dB. ssim: at most 1. lpips: 0 is best.
         protocol: a key of ``CROPS``; only scores of the same protocol can be compared.
         source: paper and table. year: of publication.
         parameters: 10⁶. multiply_adds: 10⁹ at 1280 × 720 px. None wherever the sources are silent.
+        ours: measured here.
     """
 
     method: str
@@ -45,6 +46,7 @@ class Score:
     year: int | None = None
     parameters: float | None = None
     multiply_adds: float | None = None
+    ours: bool = False
 
 
 @cache
@@ -84,16 +86,34 @@ def published_rows(dataset: str, protocol: str = "whole") -> list[Score]:
     return sorted(rows, key=lambda row: row.psnr)
 
 
-def beside(ours: Score) -> Table:
-    """``ours`` in its place among the published scores on its data set and in its protocol, for printing."""
+def usual_protocol(dataset: str) -> str:
+    """The key of ``CROPS`` that most scores on ``dataset`` are of; "whole" where there are none."""
+    used = [row.protocol for row in _all_rows() if row.dataset == dataset]
+    return max(CROPS, key=used.count)
+
+
+def measured(rows: list[Row], method: str, dataset: str, protocol: str) -> Score:
+    """The score of our own ``method`` from the rows of suite "real" on a data set (a key of ``LAYOUTS``)."""
+    psnr = means(rows, "psnr")["deblur"]
+    ssim, lpips = (means(rows, measure).get("deblur") for measure in ("ssim", "lpips"))
+    pictures = f"{len(rows)} of {LAYOUTS[dataset].pictures or '?'} pictures"
+    return Score(method, dataset, "", psnr, ssim, lpips, protocol, f"measured here, {pictures}", ours=True)
+
+
+def beside(ours: Score) -> list[Score]:
+    """``ours`` in its place among the published scores on its data set and in its protocol."""
+    return sorted([*published_rows(ours.dataset, ours.protocol), ours], key=lambda row: row.psnr)
+
+
+def as_table(scores: list[Score]) -> Table:
+    """Scores on one data set in one protocol, for printing; ours is bold."""
     from rich.table import Table
 
-    title = f"{LAYOUTS[ours.dataset].title}, crop '{ours.protocol}'"
+    title = f"{LAYOUTS[scores[0].dataset].title}, crop '{scores[0].protocol}'"
     table = Table(
         "method", "year", "trained on", "PSNR, dB", "SSIM", "LPIPS", "M par.", "source", title=title, box=None
     )
-    rows = sorted([*published_rows(ours.dataset, ours.protocol), ours], key=lambda row: row.psnr)
-    for row in rows:
+    for row in scores:
         cells = (
             row.method,
             str(row.year or ""),
@@ -104,5 +124,5 @@ def beside(ours: Score) -> Table:
             f"{row.parameters:.2f}" if row.parameters is not None else "",
             row.source,
         )
-        table.add_row(*cells, style="bold" if row is ours else None)
+        table.add_row(*cells, style="bold" if row.ours else None)
     return table

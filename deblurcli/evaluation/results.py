@@ -42,13 +42,15 @@ def write_results(path: Path, command: str, content: dict[str, Any]) -> None:
 
 
 def write_report(path: Path, command: str, network: str, report: Report, folders: dict[str, Path | None]) -> None:
-    """Writes what came of ``deblur evaluate``: summaries and rows of every suite, and what was skipped and why."""
+    """Writes what came of ``deblur evaluate``: summaries, rows, papers' scores, and what was skipped and why."""
     suites = {
         name: {"summary": summary, "rows": [row.labels | row.values for row in report.rows[name]]}
         for name, summary in report.summaries().items()
     }
     names = {name: folder.name if folder else None for name, folder in folders.items()}
-    write_results(path, command, {"network": network, **names, "suites": suites, "skipped": report.skipped})
+    published = [vars(score) for score in report.published]
+    content = {"network": network, **names, "suites": suites, "published": published, "skipped": report.skipped}
+    write_results(path, command, content)
 
 
 def readme_table(folder: Path) -> str:

@@ -20,7 +20,7 @@ Array: TypeAlias = NDArray[np.float64]
 
 
 class Shown(NamedTuple):
-    """What a contact sheet shows of a row; pictures of one size."""
+    """What a contact sheet shows of a row: the same part of three pictures, see ``sheet.detail``."""
 
     blurred: Picture
     restored: Picture
@@ -34,7 +34,7 @@ class Row:
     Attributes:
         labels: what it was: "photo" is always there; "radius" is in px, "noise" a standard deviation in 1/255.
         values: measure → method → value.
-        shown: the pictures themselves, where people may want to look; they are not written to files.
+        shown: parts of the pictures, where people may want to look; they are not written to files.
     """
 
     labels: dict[str, Any]

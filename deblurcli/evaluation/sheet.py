@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from deblurcli.arrays import Picture
 from deblurcli.errors import PhotoError, UsageError
 from deblurcli.evaluation.drawn import font
 from deblurcli.evaluation.rows import Row, Shown
@@ -28,15 +29,13 @@ def choose(rows: list[Row]) -> list[tuple[str, Row]]:
 
 
 def write_sheet(path: Path, suites: dict[str, list[Row]]) -> None:
-    """Writes a PNG: a line for each chosen row, blurred | restored | reference, with its gain below.
-
-    Shown is the part of each picture, ``CROP`` px a side, where the photo differs most from its reference.
+    """Writes a PNG: a line for each chosen row, what ``detail`` kept of it, with its gain below.
 
     Raises:
         UsageError: no suite has pictures to show. PhotoError: the file cannot be written.
     """
     lines = [
-        (f"{word} {name}: {describe(row)}".strip(), detail(row.shown))
+        (f"{word} {name}: {describe(row)}".strip(), row.shown)
         for name, rows in suites.items()
         for word, row in choose([row for row in rows if row.shown])
         if row.shown
@@ -69,13 +68,17 @@ def describe(row: Row) -> str:
     return f"{', '.join([photo, *others])}: {row.gain():+.2f} dB ({before:.2f} → {after:.2f})"
 
 
-def detail(shown: Shown) -> Shown:
-    """The square in which the photo and its reference differ most, of all three pictures."""
-    height, width = shown.blurred.shape[:2]
+def detail(blurred: Picture, restored: Picture, reference: Picture) -> Shown:
+    """The square, ``CROP`` px a side, in which the photo and its reference differ most, of all three pictures.
+
+    It is a copy: of the thousands of pictures of a data set nothing else is to stay in memory.
+    """
+    height, width = blurred.shape[:2]
     rows, columns = min(CROP, height), min(CROP, width)
-    difference = np.abs(shown.blurred - shown.reference).sum(axis=2, dtype=np.float64)
+    difference = np.abs(blurred - reference).sum(axis=2, dtype=np.float64)
     # Summed twice over, any square's total is four look-ups.
     total = np.pad(difference, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     squares = total[rows:, columns:] - total[:-rows, columns:] - total[rows:, :-columns] + total[:-rows, :-columns]
     top, left = (int(i) for i in np.unravel_index(squares.argmax(), squares.shape))
-    return Shown(*(picture[top : top + rows, left : left + columns] for picture in shown))
+    place = slice(top, top + rows), slice(left, left + columns)
+    return Shown(*(picture[place].copy() for picture in (blurred, restored, reference)))

@@ -12,6 +12,7 @@ from deblurcli.evaluation import edge, photos, synthetic, text
 from deblurcli.evaluation.baselines import why_no_deconvolution
 from deblurcli.evaluation.bench import Bench
 from deblurcli.evaluation.metrics import lpips
+from deblurcli.evaluation.published import Score, beside, measured
 from deblurcli.evaluation.rows import Row, Values
 
 
@@ -53,10 +54,13 @@ class Report:
     Attributes:
         rows: suite → its rows. Suites of sharp pictures that had no photos end in " (drawn)".
         skipped: what could not be measured → why.
+        published: what papers report on the data set of suite "real", with ours in its place; empty where the layout
+            was not named.
     """
 
     rows: dict[str, list[Row]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    published: list[Score] = field(default_factory=list)
 
     def summaries(self) -> dict[str, Values]:
         """Suite → measure → method → value."""
@@ -83,6 +87,12 @@ def run_suites(names: tuple[str, ...], bench: Bench) -> Report:
             continue
         title = f"{name} (drawn)" if suite.sharp and not bench.photos else name
         report.rows[title] = list(tqdm(suite.rows(bench), desc=title, unit="", leave=False, disable=None))
+    if "real" in report.rows and bench.layout != "auto":
+        method = f"{bench.deblurrer.backend.spec.name} {bench.deblurrer.weights}"
+        ours = measured(report.rows["real"], method, bench.layout, bench.crop)
+        report.published = beside(ours)
+        if report.published == [ours]:
+            report.skipped["published scores"] = f"none at hand on {bench.layout} in the crop '{bench.crop}'"
     if {"synthetic", "real"} & set(chosen) and isinstance(why := lpips(), str):
         report.skipped["LPIPS"] = why
     if bench.baselines and "synthetic" in chosen and (why := why_no_deconvolution()):

@@ -15,7 +15,8 @@ from deblurcli.errors import UsageError
 from deblurcli.evaluation.baselines import richardson_lucy, unsharp, why_no_deconvolution, wiener
 from deblurcli.evaluation.bench import MARGIN, Bench, Blurred, defocus
 from deblurcli.evaluation.metrics import compare, psnr
-from deblurcli.evaluation.rows import Row, Shown, Values, gain_summary, mean_gains, means, with_label
+from deblurcli.evaluation.rows import Row, Values, gain_summary, mean_gains, means, with_label
+from deblurcli.evaluation.sheet import detail
 from deblurcli.evaluation.validation import CROP, LENSES
 from deblurcli.evaluation.validation import MARGIN as VALIDATION_MARGIN
 
@@ -88,7 +89,7 @@ def synthetic(bench: Bench) -> Iterator[Row]:
                 pictures["RL oracle"] = richardson_lucy(case)
                 pictures["Wiener oracle"] = wiener(case)
         labels = {"photo": name, "radius": radius, "noise": noise}
-        yield Row(labels, compare(pictures, case.sharp), Shown(case.blurred, pictures["deblur"], case.sharp))
+        yield Row(labels, compare(pictures, case.sharp), detail(case.blurred, pictures["deblur"], case.sharp))
 
 
 def synthetic_summary(rows: list[Row]) -> Values:

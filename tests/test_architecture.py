@@ -208,6 +208,7 @@ def test_default_network_is_for_users() -> None:
 @pytest.mark.parametrize("spec", NETWORKS.values(), ids=NETWORKS)
 def test_network_is_what_the_table_says(spec: NetworkSpec) -> None:
     import torch
+    from torch.utils.flop_counter import FlopCounterMode
 
     from deblurcli.networks.build import build_network
 
@@ -217,6 +218,10 @@ def test_network_is_what_the_table_says(spec: NetworkSpec) -> None:
     network = build_network(spec.name).eval()
     if not spec.untrained:
         assert sum(parameter.numel() for parameter in network.parameters()) == spec.parameters
+
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(torch.rand(1, 3, 256, 256))
+    assert counter.get_total_flops() / 2 / 256**2 / 1000 == pytest.approx(spec.cost, rel=0.02)
 
     height, width = spec.min_size, spec.min_size + spec.multiple_of
     picture = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1))

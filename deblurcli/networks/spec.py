@@ -39,12 +39,17 @@ class NetworkSpec:
         title, paper: for people.
         build: "module:Class"; the class takes its config's fields as keyword arguments.
         parameters: trained numbers of the default config.
+        cost: multiply-adds per pixel in thousands, of a picture of 256 × 256.
         multiple_of: height and width fed to it must be divisible by this.
         min_size: smallest height and width it accepts, px.
         context: how far an output pixel looks, px; tiles need a halo of at most this. "global" if everywhere.
         halo: px of context that tiles get. Smaller than ``context`` where distant pixels do not matter measurably.
         channel_order: order of the three colours at its input and output.
         maps: what it predicts beside the picture.
+        statistics: how many averages over the whole picture it takes, each depending on those before. Apart from them
+            it looks no farther than ``context``. Its ``statistic(x, known)`` returns the map (B, C, h, w) whose average
+            is number ``len(known)``, and its ``forward`` takes them all as ``statistics``, each (B, C, 1, 1), so that
+            tiles can be told what the whole picture has.
         untrained: there never will be weights; it runs with random ones. For tests; not shown to users.
     """
 
@@ -53,12 +58,14 @@ class NetworkSpec:
     paper: str
     build: str
     parameters: int
+    cost: float
     multiple_of: int
     min_size: int
     context: int | Literal["global"]
     halo: int
     channel_order: Literal["rgb", "bgr"]
     maps: tuple[MapSpec, ...]
+    statistics: int = 0
     untrained: bool = False
 
 
@@ -83,6 +90,7 @@ NETWORKS: dict[str, NetworkSpec] = {
             paper="Quan, Yao, Ji: Single Image Defocus Deblurring via Implicit Neural Inverse Kernels, ICCV 2023",
             build="deblurcli.networks.iniknet:INIKNet",
             parameters=1_976_847,
+            cost=1164,
             multiple_of=16,
             min_size=32,
             context=261,
@@ -96,6 +104,7 @@ NETWORKS: dict[str, NetworkSpec] = {
             paper="this project: INIKNet's head with a half-resolution predictor and a pyramid of inverse kernels",
             build="deblurcli.networks.iniknet_fast:INIKNetFast",
             parameters=1_026_903,
+            cost=63,
             multiple_of=8,
             min_size=32,
             context=112,
@@ -114,6 +123,7 @@ NETWORKS: dict[str, NetworkSpec] = {
             paper="none: a miniature of INIKNet-fast with random weights, so that tests run in seconds",
             build="deblurcli.networks.tiny:Tiny",
             parameters=0,
+            cost=1.27,
             multiple_of=8,
             min_size=32,
             context=55,

@@ -54,7 +54,7 @@ class Deblurrer:
         self.weights = weights
 
     def __str__(self) -> str:
-        """For example ``iniknet-fast · synth_v1 · torch · cpu · fp32``."""
+        """For example ``iniknet-fast · synth_v2 · torch · cpu · fp32``."""
         b = self.backend
         return " · ".join((b.spec.name, self.weights, b.name, b.device, b.precision))
 

@@ -52,13 +52,6 @@ def test_a_header_comes_back_whole(tmp_path: Path) -> None:
     assert read_header(weights_file(tmp_path, EVERYTHING)) == EVERYTHING
 
 
-def test_a_header_from_before_data_and_limits_is_read() -> None:
-    (first,) = (release for release in catalog() if release.tag == "synth_v1")
-    header = read_header(first.path)
-    assert (header.data, header.limits) == ([], [])
-    assert first.header().data and first.header().scores == header.scores
-
-
 def test_a_card_tells_all(tmp_path: Path) -> None:
     path = weights_file(tmp_path, EVERYTHING)
     card = model_card(path, EVERYTHING)

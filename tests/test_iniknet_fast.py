@@ -22,14 +22,17 @@ def randomised(**config: object) -> INIKNetFast:
 
 
 def test_untrained_is_the_identity() -> None:
-    x = torch.rand(2, 3, 64, 40)
+    x = torch.rand(2, 3, 64, 72)
     assert torch.equal(INIKNetFast()(x).picture, x)
 
 
-@pytest.mark.parametrize("levels", [1, 2, 3])
+@pytest.mark.parametrize("levels", [1, 2, 3, 4])
 def test_flat_areas_cannot_change(levels: int) -> None:
-    x = torch.rand(1, 3, 1, 1).expand(1, 3, 64, 64).contiguous()
-    torch.testing.assert_close(randomised(levels=levels)(x).picture, x, atol=2e-6, rtol=0)
+    """… beyond the rounding of sums that cancel: five digits below what the filters do to a texture."""
+    network = randomised(levels=levels)
+    flat, texture = torch.rand(1, 3, 1, 1).expand(1, 3, 64, 64).contiguous(), torch.rand(1, 3, 64, 64)
+    change, filtered = ((network(x).picture - x).abs().max() for x in (flat, texture))
+    assert change < 1e-5 * filtered
 
 
 def test_brightness_is_preserved_away_from_borders() -> None:
@@ -86,13 +89,13 @@ def test_inverse_filter_keeps_colours_apart() -> None:
 
 def test_maps_are_what_the_table_says() -> None:
     network = randomised()
-    restored = network(torch.rand(1, 3, 64, 48), maps=True)
+    restored = network(torch.rand(1, 3, 64, 72), maps=True)
     mu, size = restored.maps["mu"], restored.maps["defocus_size"]
-    torch.testing.assert_close(mu.unflatten(1, (3, 4)).sum(2), torch.ones(1, 3, 64, 48))
-    assert network.kernel_sizes == (1, 5, 9, 15, 1, 10, 18, 30, 1, 20, 36, 60)
-    assert 1 <= size.min() <= size.max() <= 60
+    torch.testing.assert_close(mu.unflatten(1, (4, 4)).sum(2), torch.ones(1, 4, 64, 72))
+    assert network.kernel_sizes == (1, 5, 9, 15, 1, 10, 18, 30, 1, 20, 36, 60, 1, 40, 72, 120)
+    assert 1 <= size.min() <= size.max() <= 120
     assert restored.maps["blur_radius"].min() >= 0
-    assert all(plane.shape[2:] == (64, 48) for plane in restored.maps.values())
+    assert all(plane.shape[2:] == (64, 72) for plane in restored.maps.values())
 
 
 @pytest.mark.parametrize("name", ["iniknet-fast", "tiny"])

@@ -23,13 +23,14 @@ def list_() -> None:
     from rich.table import Table
 
     from deblurcli.networks.spec import DEFAULT_NETWORK, network_spec, trainable_networks
+    from deblurcli.weights.checkpoint import read_header
     from deblurcli.weights.store import catalog
 
     table = Table("network", "weights", "parameters", "gain, dB", "sharp photos, dB", "paper", box=None)
     for name in trainable_networks():
         spec = network_spec(name)
         mine = [release for release in catalog() if release.network == name]
-        headers = [release.header() for release in mine]
+        headers = [read_header(release.path) for release in mine]
         default = " (default)" if name == DEFAULT_NETWORK else ""
         table.add_row(
             name + default,

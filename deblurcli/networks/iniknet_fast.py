@@ -13,11 +13,11 @@ saves:
 * **Half-resolution predictor.** Pixel-unshuffled input, an encoder-decoder at 1/2, 1/4 and 1/8: 45 k multiply-adds
   per pixel instead of 1,140 k (U-Net and bi-LSTMs at three scales). Blur size varies slowly, so little is lost;
   full-resolution edges in μ and ω come back by pixel shuffle.
-* **The dictionary also at 1/2 and 1/4.** 15 × 15 atoms there act like 30 × 30 and 60 × 60 ones: enough for the wide,
-  oscillating inverses of blur radii above 3 px. Costs 31 % of the filtering, and filtering is a fifth of the whole.
-  Each level has its own ω, read from the decoder at that level's resolution or finer, and its own μ: with one softmax
-  over all levels the sizes compete, and most are given up before their ω has been learned.
-* **Sizes 5, 9, 15** instead of seven: with the pyramid they are 5…60 px in steps of about 1.6.
+* **The dictionary also at 1/2, 1/4 and 1/8.** 15 × 15 atoms there act like ones of 30, 60 and 120 px: enough for the
+  wide, oscillating inverses of blur radii above 3 px. Costs a third of the filtering, and filtering is a fifth of the
+  whole. Each level has its own ω, read from the predictor at that level's resolution or finer, and its own μ: with one
+  softmax over all levels the sizes compete, and most are given up before their ω has been learned.
+* **Sizes 5, 9, 15** instead of seven: with the pyramid they are 5…120 px in steps of about 1.6.
 * **Atoms have zero mean and unit L1 norm.** Flat areas cannot change and brightness is preserved exactly; ω is in
   units of picture contrast. An atom cannot brighten, which no inverse of a PSF with sum 1 needs.
 * **Atoms start as a basis of Wiener inverses** (``training.dictionary``). Ten random ones can undo next to nothing:
@@ -129,7 +129,7 @@ class INIKNetFast(nn.Module):
         depths: tuple[int, int, int] = (2, 2, 3),
         atoms: int = 10,
         sizes: tuple[int, ...] = (5, 9, 15),
-        levels: int = 3,
+        levels: int = 4,
     ) -> None:
         super().__init__()
         if not 1 <= levels <= 4:
@@ -154,7 +154,7 @@ class INIKNetFast(nn.Module):
     def forward(self, x: Tensor, maps: bool = False) -> Restored:
         """(B, 3, H, W) display-referred RGB in [0, 1] → ``Restored`` with maps mu, omega, defocus_size and blur_radius.
 
-        H and W must be multiples of 8 and at least 32.
+        H and W must be multiples of 8 and at least 64 (8 · 2^(levels − 1)).
         """
         fine, middle, coarse = self.predictor(x)
         mu = F.pixel_shuffle(self.mu_head(fine), 2).float().unflatten(1, (self.levels, -1)).softmax(2)

@@ -20,12 +20,12 @@ class Header:
     """What a checkpoint says of itself.
 
     Attributes:
-        network: name in the table of networks; tag: which training this is ("synth_v1").
+        network: name in the table of networks; tag: which training this is ("synth_v2").
         config: constructor arguments that differ from the network's defaults.
         recipe: how it was trained. scores: measure → value on the fixed validation.
         licence, note: for people.
         data: what it was trained on: rows of "source", "licence" (as stated there) and "tiles" (how many).
-        limits: sentences on what it cannot do. The oldest files have neither.
+        limits: sentences on what it cannot do.
     """
 
     network: str

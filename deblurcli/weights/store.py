@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from deblurcli.errors import WeightsError
 from deblurcli.weights.checkpoint import Header, read_header
@@ -22,15 +21,11 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Release:
-    """A row of ``catalog.toml``. The first row of a network is its default.
-
-    ``more`` holds what the file cannot say of itself: fields that headers did not have yet when it was released.
-    """
+    """A row of ``catalog.toml``. The first row of a network is its default."""
 
     network: str
     tag: str
     sha256: str
-    more: dict[str, Any] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
@@ -38,10 +33,6 @@ class Release:
         name = f"{self.network}.{self.tag}.safetensors"
         packaged = _HERE / "released" / name
         return packaged if packaged.is_file() else _HERE.parents[1] / "weights" / name
-
-    def header(self) -> Header:
-        """The file's own header and what the catalog adds to it. Raises WeightsError as ``read_header`` does."""
-        return replace(read_header(self.path), **self.more)
 
     def verify(self) -> None:
         """Raises WeightsError unless the file is there and is, byte for byte, what was released."""
@@ -62,7 +53,7 @@ def find(network: str, weights: str | None = None) -> tuple[Path, Header]:
     """The weights file for ``network`` and its header.
 
     Args:
-        weights: a tag ("synth_v1"), a file, or None for the network's default.
+        weights: a tag ("synth_v2"), a file, or None for the network's default.
 
     Raises:
         WeightsError: there are none, the file is damaged, or it belongs to another network.
@@ -84,7 +75,7 @@ def find(network: str, weights: str | None = None) -> tuple[Path, Header]:
     for release in released:
         if weights in (None, release.tag):
             release.verify()
-            return release.path, release.header()
+            return release.path, read_header(release.path)
     tags = ", ".join(release.tag for release in released)
     raise WeightsError(f"'{network}' has no weights called '{weights}'", f"There are: {tags}; or give a file.")
 

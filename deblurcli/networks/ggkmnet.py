@@ -139,7 +139,8 @@ class GGKMNet(nn.Module):
             raise ValueError(f"height and width must be multiples of 32, not {height} × {width}")
         pictures, encoded = self._encode(x)
         alpha = self.alpha(statistics[0] if statistics else self._average(encoded))
-        kernels = (alpha @ self.gaussians.flatten(1)).unflatten(-1, (3, 3))  # ḡ_p, (B, T, P, 3, 3)
+        with full_precision(alpha.device.type):
+            kernels = (alpha @ self.gaussians.flatten(1)).unflatten(-1, (3, 3))  # ḡ_p, (B, T, P, 3, 3)
         weights = self.sum.weight.split(PLANES, 1)
 
         x, state = pictures[0], None  # x⁽⁰⁾ = y⁽¹⁾

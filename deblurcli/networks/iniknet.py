@@ -31,6 +31,7 @@ from deblurcli.networks.blocks import (
 )
 from deblurcli.networks.restored import Restored
 
+
 class UNet(nn.Module):
     """Features of one scale (Fig. 1), with weights that all scales share. (B, 3, H, W) → (B, width, H, W)."""
 

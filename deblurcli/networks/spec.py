@@ -81,10 +81,14 @@ BLUR_RADIUS = MapSpec(
     "blur_radius", "R", "px", (0.0, None), 1, "Radius of the disc that a point of light has become here."
 )
 
-GGKMNET_PAPER = "Quan, Wu, Xu, Ji: Deep Single Image Defocus Deblurring via Gaussian Kernel Mixture Learning, TPAMI 2024"
+GGKMNET_PAPER = (
+    "Quan, Wu, Xu, Ji: Deep Single Image Defocus Deblurring via Gaussian Kernel Mixture Learning, TPAMI 2024"
+)
 GGKMNET_MAPS = (
     MapSpec("beta", "β", "1", (-1.0, 1.0), 21, "How much each blur (of 1, 3 … 41 px) is subtracted at this pixel."),
-    MapSpec("defocus_size", "Σβ·S", "px", (1.0, None), 1, "Mean size of the blurs that are undone here, at all scales."),
+    MapSpec(
+        "defocus_size", "Σβ·S", "px", (1.0, None), 1, "Mean size of the blurs that are undone here, at all scales."
+    ),
 )
 
 NETWORKS: dict[str, NetworkSpec] = {
@@ -113,7 +117,7 @@ NETWORKS: dict[str, NetworkSpec] = {
             cost=181.4,
             multiple_of=32,
             min_size=32,
-            context=512,
+            context=409,
             halo=96,
             channel_order="rgb",
             maps=GGKMNET_MAPS,
@@ -128,7 +132,7 @@ NETWORKS: dict[str, NetworkSpec] = {
             cost=568.4,
             multiple_of=32,
             min_size=32,
-            context=1400,
+            context=1337,
             halo=96,
             channel_order="rgb",
             maps=GGKMNET_MAPS,

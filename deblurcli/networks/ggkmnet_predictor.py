@@ -1,4 +1,4 @@
-"""GGKMNet's mixing coefficient predictor (§4.2): what the blur looks like, as α for the picture and β for its pixels."""
+"""GGKMNet's mixing coefficient predictor (§4.2): what blur there is, as α for the picture and β for each pixel."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class BlurFeatures(nn.Module):
 
 
 class LSTMCell(nn.Module):
-    """One step of a convolutional LSTM; with 1×1 kernels on 1×1 maps it is an ordinary one. States: (hidden, memory)."""
+    """One step of a convolutional LSTM; with 1×1 kernels on 1×1 maps it is an ordinary LSTM."""
 
     def __init__(self, channels_in: int, channels: int, size: int) -> None:
         super().__init__()
@@ -103,9 +103,9 @@ class AlphaUnit(nn.Module):
         wide: State | None = None
         found: list[Tensor] = []
         for average in averages:
-            narrow = self.reduce(average, narrow)
-            wide = self.expand(F.relu(narrow[0]), wide)
-            found.append(wide[0].flatten(1).unflatten(1, (self.groups, -1)).softmax(-1))
+            reduced, _ = narrow = self.reduce(average, narrow)
+            expanded, _ = wide = self.expand(F.relu(reduced), wide)
+            found.append(expanded.flatten(1).unflatten(1, (self.groups, -1)).softmax(-1))
         return torch.stack(found, 1)
 
 
@@ -122,9 +122,9 @@ class BetaUnit(nn.Module):
 
     def forward(self, features: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Features (B, width, H, W), state of the coarser scale at H/2 × W/2 → β (B, P, H, W) in [-1, 1], state."""
-        state = self.smooth(F.avg_pool2d(features, 2), state)
-        smooth = resize(state[0], 2)
-        return torch.tanh(smooth * self.detail(features) + smooth), state
+        hidden, memory = self.smooth(F.avg_pool2d(features, 2), state)
+        smooth = resize(hidden, 2)
+        return torch.tanh(smooth * self.detail(features) + smooth), (hidden, memory)
 
 
 class SelfReconstruction(nn.Module):

@@ -132,6 +132,6 @@ def total_loss(restored: Restored, pairs: Pairs, weights: LossConfig) -> Tensor:
 
 
 def _scaled(picture: Tensor, like: Tensor) -> Tensor:
-    """``picture`` at the size of ``like``, scaled as networks scale their input: what is sharp stays so at any scale."""
+    """``picture`` at the size of ``like``, scaled as networks scale their input, so that what is sharp stays so."""
     size = like.shape[-2:]
     return picture if picture.shape[-2:] == size else nn.functional.interpolate(picture, size, mode="bilinear")

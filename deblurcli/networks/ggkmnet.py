@@ -14,21 +14,23 @@ No code and no weights were published. What the paper leaves open, or what is di
   leave no other choice. Wide blur is undone at 1/4, where 41 px are 164.
 * **Four Gaussians per step with variances 0.15, 0.3, 0.45 and 0.6 px²**, the same for every p, along each axis. Three
   taps (v/2, 1 − v, v/2) are exactly a Gaussian cut to 3 px for each v < 2/3. The paper's standard deviations,
-  0.5, 1.5, 2.5, 3.5 and a little more with p, would be all but box filters when cut so short. Composed, σ is between
-  1.7 and 3.5 px for p = 21.
+  0.5, 1.5, 2.5, 3.5 and a little more with p, would be all but box filters when cut so short. As the softmax
+  of an LSTM's output is never far from even, σ is between 2.2 and 3.2 px for p = 21.
 * **Iterated convolution**: z_p is made from z_{p−1} by one 3×3 kernel per picture, depthwise, 20 times.
 * **Every PSF sums to one.** In Eq. (14), x = y + x↑ − Σ β_p z_p keeps the brightness only if Σ β_p = 1, which a tanh
   never gives exactly. Here δ gets the weight that is missing, 1 − Σ β_p, which makes it y + Σ β_p (x↑ − z_p): flat
   areas cannot change, and with β = 0 the photo comes back.
 * **Both x↑ and y are convolved** ("fuses it with y" in the paper), side by side as six planes: details finer than the
   coarser scale has can only come from y. Group 1, whose kernel is δ, then means how far to trust x↑ more than y.
-* **The sum over p** is the paper's 1×1 convolution, bias-free, over groups and planes; it starts as the plain sum. All
-  scales share it, like every other weight: the paper counts as many for one scale as for three.
+* **The sum over p** is the paper's 1×1 convolution, bias-free, over groups and planes. It starts as 1/8 of
+  the plain sum, so that β from −1 to 1 means corrections up to five times what one blur takes away; with the plain sum
+  one step of Adam, moving 21 nearly equal terms alike, would go too far. All scales share it, like every other weight:
+  the paper counts as many for one scale as for three.
 * **Blur feature extractor**: widths 32, 64, 128 and 128 at 1, 1/2, 1/4 and 1/8, and 64, 32, 16 on the way up. So the
-  text's three decoders that double the size fit, and one residual block at each of the seven places against five
-  reproduces both networks of the paper: 1.68 → 5.93 M parameters, 158 → 519 G multiply-adds at 720p. Skips are
-  concatenated and fused by 3×3 convolutions, ReLU follows all convolutions outside the residual blocks, whose second
-  convolution starts at zero.
+  text's three decoders that double the size fit, and so do both of its networks, one with one and one with five
+  residual blocks at each of the seven places: 1.70 and 5.98 M parameters (paper: 1.68 and 5.93), 167 and 524 G
+  multiply-adds at 720p (158 and 519). Skips are concatenated and fused by 3×3 convolutions, ReLU follows all but
+  the transposed convolutions outside the residual blocks, whose second convolution starts at zero.
 * **α**: one statistic, the averages of the deepest features of all scales, 3 · 128 numbers, as none of them depends on
   a coarser result. LSTM of width 32, ReLU, LSTM of width 84, softmax over each four.
 * **β**: ConvLSTM 5×5 at half of each scale's size on 16 channels, whose 21 hidden channels are β̄₁; two 3×3
@@ -123,7 +125,7 @@ class GGKMNet(nn.Module):
         self.sum = nn.Conv2d(GROUPS * PLANES, 3, 1, bias=False)
         nn.init.zeros_(self.sum.weight)
         for colour in range(3):
-            nn.init.ones_(self.sum.weight[colour, colour::3])
+            nn.init.constant_(self.sum.weight[colour, colour::3], 1 / 8)
         self.reconstruction = SelfReconstruction(4 * width, GROUPS) if reconstruction else None
 
     def forward(self, x: Tensor, maps: bool = False, statistics: Sequence[Tensor] | None = None) -> Restored:

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+State = tuple[Tensor, Tensor]  # of an LSTM: hidden, memory
+
 
 def reflect_conv(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
     """A bias-free 3×3 convolution that mirrors the picture at its border instead of darkening it."""
@@ -35,12 +37,37 @@ def residual_blocks(channels: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
 
 
+class Block(nn.Module):
+    """x + conv(relu(conv(x))), 3 × 3, zero-padded, without normalisation; starts as the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, H, W) → the same shape."""
+        return x + self.second(F.relu(self.first(x)))
+
+
 class ChannelNorm(nn.LayerNorm):
     """Layer normalisation over the channels of each pixel by itself, so that tiles see what whole pictures see."""
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W)."""
         return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def resize(x: Tensor, factor: float) -> Tensor:
+    """Bilinear, without antialiasing: ``factor`` 1/2 averages 2×2 pixels, 1/4 the inner 2×2 of each 4×4."""
+    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def resize_state(state: State | None, factor: float) -> State | None:
+    """An LSTM state carried to the next scale; None, the zero state, stays None."""
+    return None if state is None else (resize(state[0], factor), resize(state[1], factor))
 
 
 Module = TypeVar("Module", bound=nn.Module)

@@ -37,26 +37,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deblurcli.networks.blocks import AtomDictionary, full_precision
+from deblurcli.networks.blocks import AtomDictionary, Block, full_precision
 from deblurcli.networks.restored import Restored
 
 # ω in units of what is missing from a blurred photo, some hundredths of white; per size, as they share μ's sum of 1.
 OMEGA_SCALE = 0.05
-
-
-class Block(nn.Module):
-    """x + conv(relu(conv(x))), 3 × 3, without normalisation; starts as the identity."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, width, H, W) → the same shape."""
-        return x + self.second(F.relu(self.first(x)))
 
 
 def _blocks(width: int, count: int) -> nn.Sequential:

@@ -16,8 +16,11 @@ class Restored:
         maps: coefficient maps (B, C, H, W) under the names of the network's spec; empty unless asked for.
         coarse: restored pictures at 1/2, 1/4 … for multi-scale training losses; empty at inference. The network scales
             its input down for them by bilinear interpolation without antialiasing.
+        reblurred: the blurred pictures at 1, 1/2, 1/4 … as the network makes them up again from its own results, for
+            self-reconstruction losses; empty at inference, and for networks that do not do so.
     """
 
     picture: Tensor
     maps: dict[str, Tensor] = field(default_factory=dict)
     coarse: list[Tensor] = field(default_factory=list)
+    reblurred: list[Tensor] = field(default_factory=list)

@@ -81,6 +81,16 @@ BLUR_RADIUS = MapSpec(
     "blur_radius", "R", "px", (0.0, None), 1, "Radius of the disc that a point of light has become here."
 )
 
+GGKMNET_PAPER = (
+    "Quan, Wu, Xu, Ji: Deep Single Image Defocus Deblurring via Gaussian Kernel Mixture Learning, TPAMI 2024"
+)
+GGKMNET_MAPS = (
+    MapSpec("beta", "β", "1", (-1.0, 1.0), 21, "How much each blur (of 1, 3 … 41 px) is subtracted at this pixel."),
+    MapSpec(
+        "defocus_size", "Σβ·S", "px", (1.0, None), 1, "Mean size of the blurs that are undone here, at all scales."
+    ),
+)
+
 NETWORKS: dict[str, NetworkSpec] = {
     spec.name: spec
     for spec in (
@@ -97,6 +107,36 @@ NETWORKS: dict[str, NetworkSpec] = {
             halo=96,
             channel_order="bgr",
             maps=(MU_INIKNET, OMEGA_INIKNET),
+        ),
+        NetworkSpec(
+            name="ggkmnet",
+            title="GGKMNet",
+            paper=GGKMNET_PAPER,
+            build="deblurcli.networks.ggkmnet:GGKMNet",
+            parameters=1_698_301,
+            cost=181.4,
+            multiple_of=32,
+            min_size=32,
+            context=409,
+            halo=96,
+            channel_order="rgb",
+            maps=GGKMNET_MAPS,
+            statistics=1,
+        ),
+        NetworkSpec(
+            name="ggkmnet-large",
+            title="GGKMNet†",
+            paper=GGKMNET_PAPER,
+            build="deblurcli.networks.ggkmnet:GGKMNetLarge",
+            parameters=5_979_133,
+            cost=568.4,
+            multiple_of=32,
+            min_size=32,
+            context=1337,
+            halo=96,
+            channel_order="rgb",
+            maps=GGKMNET_MAPS,
+            statistics=1,
         ),
         NetworkSpec(
             name="iniknet-fast",

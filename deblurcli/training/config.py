@@ -21,7 +21,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the losses, and the ``floor`` of log-MSE; see ``training.losses``. Weight 0 costs no time."""
+    """Weights of the losses, and the ``floor`` of log-MSE; see ``training.losses``. Weight 0 costs no time.
+
+    ``coarse`` is what a scale counts compared with the next finer one, for networks that restore several.
+    """
 
     error: float = 0.05
     floor: float = 3e-4
@@ -29,6 +32,8 @@ class LossConfig:
     frequency: float = 0.1
     ssim: float = 0.0
     lpips: float = 0.0
+    coarse: float = 1.0
+    reconstruction: float = 0.0
     kernel_size: float = 0.003
     radius: float = 0.05
 

@@ -93,11 +93,11 @@ def radius_l1(predicted: Tensor, radius: Tensor) -> Tensor:
 def total_loss(restored: Restored, pairs: Pairs, weights: LossConfig) -> Tensor:
     """The weighted sum of all terms that weigh anything.
 
-    Pictures restored at coarser scales (``Restored.coarse``) count like the full one, as in INIKNet's Eq. (10), but not
-    for LPIPS, whose features are made for full scale.
+    Pictures restored at coarser scales (``Restored.coarse``) count like the full one, as in INIKNet's Eq. (10), or each
+    ``weights.coarse`` times as much as the next finer one, but not for LPIPS, whose features are made for full scale.
 
     Raises:
-        UsageError: LPIPS is asked for and cannot be had.
+        UsageError: LPIPS is asked for and cannot be had, or self-reconstruction of a network that does none.
     """
     total = restored.picture.new_zeros(())
     at_all_scales: list[tuple[float, Callable[[Tensor, Tensor], Tensor]]] = [
@@ -106,14 +106,20 @@ def total_loss(restored: Restored, pairs: Pairs, weights: LossConfig) -> Tensor:
         (weights.frequency, frequency_l1),
         (weights.ssim, dissimilarity),
     ]
-    for picture in (restored.picture, *restored.coarse):
-        # Scaled down just as the network scales its input down, so that what is sharp needs no change at any scale.
-        target = pairs.sharp
-        if picture is not restored.picture:
-            target = nn.functional.interpolate(target, picture.shape[-2:], mode="bilinear")
+    for level, picture in enumerate((restored.picture, *restored.coarse)):
+        target = _scaled(pairs.sharp, picture)
         for weight, term in at_all_scales:
             if weight:
-                total = total + weight * term(picture, target)
+                total = total + weights.coarse**level * weight * term(picture, target)
+    if weights.reconstruction:
+        if not restored.reblurred:
+            raise UsageError(
+                "the loss 'reconstruction' needs a network that reconstructs its input",
+                "Train ggkmnet with config.reconstruction = true, or with loss.reconstruction = 0.",
+            )
+        for level, picture in enumerate(restored.reblurred):
+            term = (picture - _scaled(pairs.blurred, picture)).abs().mean()
+            total = total + weights.coarse**level * weights.reconstruction * term
     if weights.lpips:
         total = total + weights.lpips * perceptual(restored.picture, pairs.sharp)
     for weight, name, term in (
@@ -123,3 +129,9 @@ def total_loss(restored: Restored, pairs: Pairs, weights: LossConfig) -> Tensor:
         if weight and name in restored.maps:
             total = total + weight * term(restored.maps[name], pairs.radius)
     return total
+
+
+def _scaled(picture: Tensor, like: Tensor) -> Tensor:
+    """``picture`` at the size of ``like``, scaled as networks scale their input, so that what is sharp stays so."""
+    size = like.shape[-2:]
+    return picture if picture.shape[-2:] == size else nn.functional.interpolate(picture, size, mode="bilinear")

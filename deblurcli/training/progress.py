@@ -33,7 +33,8 @@ def in_rgb(network: Callable[..., Restored], name: str) -> Callable[..., Restore
 
     def restore(blurred: Tensor, **asked: bool) -> Restored:
         restored = network(blurred.flip(1), **asked)
-        return Restored(restored.picture.flip(1), restored.maps, [picture.flip(1) for picture in restored.coarse])
+        coarse, reblurred = ([picture.flip(1) for picture in p] for p in (restored.coarse, restored.reblurred))
+        return Restored(restored.picture.flip(1), restored.maps, coarse, reblurred)
 
     return restore
 

@@ -11,6 +11,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+State = tuple[Tensor, Tensor]
+"""Of a convolutional LSTM: hidden and memory, each (B, C, H, W)."""
+
+
+def resize(x: Tensor, factor: float) -> Tensor:
+    """Bilinear, without antialiasing: ``factor`` 1/2 averages 2×2 pixels, 1/4 the inner 2×2 of each 4×4."""
+    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def resize_state(state: State | None, factor: float) -> State | None:
+    """An LSTM state carried to the next scale; None, the zero state, stays None."""
+    return None if state is None else (resize(state[0], factor), resize(state[1], factor))
+
 
 def reflect_conv(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
     """A bias-free 3×3 convolution that mirrors the picture at its border instead of darkening it."""

@@ -19,20 +19,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deblurcli.networks.blocks import AtomDictionary, ChannelNorm, full_precision, reflect_conv, residual_blocks
+from deblurcli.networks.blocks import (
+    AtomDictionary,
+    ChannelNorm,
+    State,
+    full_precision,
+    reflect_conv,
+    residual_blocks,
+    resize,
+    resize_state,
+)
 from deblurcli.networks.restored import Restored
-
-State = tuple[Tensor, Tensor]
-
-
-def resize(x: Tensor, factor: float) -> Tensor:
-    """Bilinear, without antialiasing: ``factor`` 1/2 averages 2×2 pixels, 1/4 the inner 2×2 of each 4×4."""
-    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
-
-
-def resize_state(state: State | None, factor: float) -> State | None:
-    """An LSTM state carried to the next scale; None, the zero state, stays None."""
-    return None if state is None else (resize(state[0], factor), resize(state[1], factor))
 
 
 class UNet(nn.Module):

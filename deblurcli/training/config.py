@@ -31,6 +31,7 @@ class LossConfig:
     lpips: float = 0.0
     kernel_size: float = 0.003
     radius: float = 0.05
+    auxiliary: float = 0.05
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,8 @@ def total_loss(restored: Restored, pairs: Pairs, weights: LossConfig) -> Tensor:
     """The weighted sum of all terms that weigh anything.
 
     Pictures restored at coarser scales (``Restored.coarse``) count like the full one, as in INIKNet's Eq. (10), but not
-    for LPIPS, whose features are made for full scale.
+    for LPIPS, whose features are made for full scale. Auxiliary pictures count by their mean square error, as in
+    P2IKT's Eq. (5) and (6).
 
     Raises:
         UsageError: LPIPS is asked for and cannot be had.
@@ -107,13 +108,14 @@ def total_loss(restored: Restored, pairs: Pairs, weights: LossConfig) -> Tensor:
         (weights.ssim, dissimilarity),
     ]
     for picture in (restored.picture, *restored.coarse):
-        # Scaled down just as the network scales its input down, so that what is sharp needs no change at any scale.
-        target = pairs.sharp
-        if picture is not restored.picture:
-            target = nn.functional.interpolate(target, picture.shape[-2:], mode="bilinear")
+        target = _scaled_like(picture, pairs.sharp, restored)
         for weight, term in at_all_scales:
             if weight:
                 total = total + weight * term(picture, target)
+    if weights.auxiliary:
+        for picture in restored.auxiliary:
+            error = nn.functional.mse_loss(picture, _scaled_like(picture, pairs.sharp, restored))
+            total = total + weights.auxiliary * error
     if weights.lpips:
         total = total + weights.lpips * perceptual(restored.picture, pairs.sharp)
     for weight, name, term in (
@@ -123,3 +125,13 @@ def total_loss(restored: Restored, pairs: Pairs, weights: LossConfig) -> Tensor:
         if weight and name in restored.maps:
             total = total + weight * term(restored.maps[name], pairs.radius)
     return total
+
+
+def _scaled_like(picture: Tensor, sharp: Tensor, restored: Restored) -> Tensor:
+    """The target of a picture of any scale, scaled down just as the network scales its input down.
+
+    So what is sharp needs no change at any scale.
+    """
+    if picture.shape == sharp.shape:
+        return sharp
+    return nn.functional.interpolate(sharp, picture.shape[-2:], mode=restored.scaling)

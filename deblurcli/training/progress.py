@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -33,7 +34,12 @@ def in_rgb(network: Callable[..., Restored], name: str) -> Callable[..., Restore
 
     def restore(blurred: Tensor, **asked: bool) -> Restored:
         restored = network(blurred.flip(1), **asked)
-        return Restored(restored.picture.flip(1), restored.maps, [picture.flip(1) for picture in restored.coarse])
+        return replace(
+            restored,
+            picture=restored.picture.flip(1),
+            coarse=[picture.flip(1) for picture in restored.coarse],
+            auxiliary=[picture.flip(1) for picture in restored.auxiliary],
+        )
 
     return restore
 

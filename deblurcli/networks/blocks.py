@@ -11,18 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-State = tuple[Tensor, Tensor]
-"""Of a convolutional LSTM: hidden and memory, each (B, C, H, W)."""
-
-
-def resize(x: Tensor, factor: float) -> Tensor:
-    """Bilinear, without antialiasing: ``factor`` 1/2 averages 2×2 pixels, 1/4 the inner 2×2 of each 4×4."""
-    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
-
-
-def resize_state(state: State | None, factor: float) -> State | None:
-    """An LSTM state carried to the next scale; None, the zero state, stays None."""
-    return None if state is None else (resize(state[0], factor), resize(state[1], factor))
+State = tuple[Tensor, Tensor]  # of an LSTM: hidden, memory
 
 
 def reflect_conv(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
@@ -54,6 +43,16 @@ class ChannelNorm(nn.LayerNorm):
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W)."""
         return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def resize(x: Tensor, factor: float) -> Tensor:
+    """Bilinear, without antialiasing: ``factor`` 1/2 averages 2×2 pixels, 1/4 the inner 2×2 of each 4×4."""
+    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def resize_state(state: State | None, factor: float) -> State | None:
+    """An LSTM state carried to the next scale; None, the zero state, stays None."""
+    return None if state is None else (resize(state[0], factor), resize(state[1], factor))
 
 
 Module = TypeVar("Module", bound=nn.Module)

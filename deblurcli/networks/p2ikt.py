@@ -61,7 +61,10 @@ def mean_of_thirds(x: Tensor) -> Tensor:
         inside = ((position >= first) & (position < end)).to(x.dtype)
         return inside / inside.sum(dim=1, keepdim=True)
 
-    return thirds(x.shape[2]) @ (x @ thirds(x.shape[3]).T)
+    pixels = x.permute(0, 2, 3, 1)  # as the features lie in memory: nothing is copied
+    columns = thirds(x.shape[3]) @ pixels  # (B, H, 3, C)
+    regions = thirds(x.shape[2]) @ columns.flatten(2)  # (B, 3, 3·C)
+    return regions.unflatten(2, (3, -1)).permute(0, 3, 1, 2)
 
 
 class KernelPredictor(nn.Module):

@@ -132,6 +132,6 @@ def _scaled_like(picture: Tensor, sharp: Tensor, restored: Restored) -> Tensor:
 
     So what is sharp needs no change at any scale.
     """
-    if picture.shape == sharp.shape:
+    if picture.shape[-2:] == sharp.shape[-2:]:
         return sharp
     return nn.functional.interpolate(sharp, picture.shape[-2:], mode=restored.scaling)

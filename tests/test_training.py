@@ -137,6 +137,30 @@ def test_the_recipe_decides_when_resumed_and_the_change_is_written_down(photos: 
     assert header.limits
 
 
+@pytest.mark.parametrize(
+    ("network", "config"),
+    [
+        ("gkmnet", {"gaussians": 5, "width": 4}),
+        ("p2ikt", {"kernel_width": 8, "width": 8, "deep": 16, "heads": 2}),
+    ],
+)
+def test_networks_of_other_kinds_are_trained(
+    network: str, config: dict[str, int], photos: torch.Tensor, tmp_path: Path
+) -> None:
+    recipe = load_recipe(RECIPES / f"{network}.toml")
+    recipe = replace(recipe, config=config, crop=32, batch=2, warmup=1, procedural=0.0)
+    before = loop.start(recipe, CPU).network.state_dict()
+    state = run(recipe, photos, tmp_path, 3)
+    assert state.step == 3
+    # What batch normalisation saw is averaged and saved like what is learned.
+    moved = {name for name, value in state.network.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == before.keys()
+    assert read_header(tmp_path / "last.safetensors").network == network
+    restored, _ = load_network(network_spec(network), str(tmp_path / "last.safetensors"))
+    with torch.no_grad():
+        assert restored(torch.rand(1, 3, 32, 48)).picture.isfinite().all()
+
+
 def test_frozen_atoms_stay_and_can_be_thawed(photos: torch.Tensor, tmp_path: Path) -> None:
     frozen = replace(SMALL, atom_pace=0.0)
     before = loop.start(frozen, CPU).network.get_submodule("dictionary").state_dict()

@@ -73,6 +73,17 @@ DEFAULT_NETWORK = "iniknet-fast"
 
 MU_INIKNET = MapSpec("mu", "μ", "1", (0.0, 1.0), 8, "How much each kernel size (1, 3 … 15 px) is used at this pixel.")
 OMEGA_INIKNET = MapSpec("omega", "ω", "1", (None, None), 10, "How strongly each inverse-kernel atom is applied here.")
+BETA_GKMNET = MapSpec(
+    "beta", "β", "1", (-1.0, 1.0), 44, "How strongly blurred copies of the photo (22), then of a coarser result, count."
+)
+ALPHA_P2IKT = MapSpec(
+    "alpha",
+    "α",
+    "1",
+    (-1.0, 1.0),
+    12,
+    "How strongly sharpened copies of the photo (6), then of a coarser result, count.",
+)
 DEFOCUS_SIZE = MapSpec(
     "defocus_size", "Σμ·M", "px", (1.0, None), 1, "Mean size of the kernels used here: the more defocused, the larger."
 )
@@ -156,6 +167,35 @@ NETWORKS: dict[str, NetworkSpec] = {
                 DEFOCUS_SIZE,
                 BLUR_RADIUS,
             ),
+        ),
+        NetworkSpec(
+            name="gkmnet",
+            title="GKMNet",
+            paper="Quan, Wu, Ji: Gaussian Kernel Mixture Network for Single Image Defocus Deblurring, NeurIPS 2021",
+            build="deblurcli.networks.gkmnet:GKMNet",
+            parameters=1_409_131,
+            cost=305,
+            multiple_of=16,
+            min_size=32,
+            context="global",
+            halo=64,
+            channel_order="rgb",
+            maps=(BETA_GKMNET,),
+        ),
+        NetworkSpec(
+            name="p2ikt",
+            title="P2IKT",
+            paper="Tang et al.: Prior and Prediction Inverse Kernel Transformer for Single Image Defocus Deblurring, "
+            "AAAI 2024",
+            build="deblurcli.networks.p2ikt:P2IKT",
+            parameters=3_318_735,
+            cost=1186,
+            multiple_of=16,
+            min_size=32,
+            context="global",
+            halo=128,
+            channel_order="rgb",
+            maps=(ALPHA_P2IKT,),
         ),
         NetworkSpec(
             name="tiny",

@@ -36,6 +36,7 @@ class LossConfig:
     reconstruction: float = 0.0
     kernel_size: float = 0.003
     radius: float = 0.05
+    auxiliary: float = 0.05
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,10 @@ def start(recipe: Recipe, device: torch.device, *, weights: str | None = None, r
         weight_decay=recipe.weight_decay,
         fused=True,
     )
-    average = {name: value.detach().clone().float() for name, value in network.state_dict().items()}
+    average = {
+        name: value.detach().clone().to(torch.float32 if value.is_floating_point() else value.dtype)
+        for name, value in network.state_dict().items()
+    }
     state = TrainingState(recipe, network, optimizer, average)
     if weights:
         state.events.append({"step": 0, "weights": weights})

@@ -95,6 +95,7 @@ def total_loss(restored: Restored, pairs: Pairs, weights: LossConfig) -> Tensor:
 
     Pictures restored at coarser scales (``Restored.coarse``) count like the full one, as in INIKNet's Eq. (10), or each
     ``weights.coarse`` times as much as the next finer one, but not for LPIPS, whose features are made for full scale.
+    Auxiliary pictures count by their mean square error, as in P2IKT's Eq. (5) and (6).
 
     Raises:
         UsageError: LPIPS is asked for and cannot be had, or self-reconstruction of a network that does none.
@@ -107,7 +108,7 @@ def total_loss(restored: Restored, pairs: Pairs, weights: LossConfig) -> Tensor:
         (weights.ssim, dissimilarity),
     ]
     for level, picture in enumerate((restored.picture, *restored.coarse)):
-        target = _scaled(pairs.sharp, picture)
+        target = _scaled(pairs.sharp, picture, restored)
         for weight, term in at_all_scales:
             if weight:
                 total = total + weights.coarse**level * weight * term(picture, target)
@@ -118,8 +119,12 @@ def total_loss(restored: Restored, pairs: Pairs, weights: LossConfig) -> Tensor:
                 "Train ggkmnet with config.reconstruction = true, or with loss.reconstruction = 0.",
             )
         for level, picture in enumerate(restored.reblurred):
-            term = (picture - _scaled(pairs.blurred, picture)).abs().mean()
+            term = (picture - _scaled(pairs.blurred, picture, restored)).abs().mean()
             total = total + weights.coarse**level * weights.reconstruction * term
+    if weights.auxiliary:
+        for picture in restored.auxiliary:
+            error = nn.functional.mse_loss(picture, _scaled(pairs.sharp, picture, restored))
+            total = total + weights.auxiliary * error
     if weights.lpips:
         total = total + weights.lpips * perceptual(restored.picture, pairs.sharp)
     for weight, name, term in (
@@ -131,7 +136,7 @@ def total_loss(restored: Restored, pairs: Pairs, weights: LossConfig) -> Tensor:
     return total
 
 
-def _scaled(picture: Tensor, like: Tensor) -> Tensor:
-    """``picture`` at the size of ``like``, scaled as networks scale their input, so that what is sharp stays so."""
+def _scaled(picture: Tensor, like: Tensor, restored: Restored) -> Tensor:
+    """``picture`` at the size of ``like``, scaled just as the network scales its input down."""
     size = like.shape[-2:]
-    return picture if picture.shape[-2:] == size else nn.functional.interpolate(picture, size, mode="bilinear")
+    return picture if picture.shape[-2:] == size else nn.functional.interpolate(picture, size, mode=restored.scaling)

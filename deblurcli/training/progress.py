@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -33,8 +34,12 @@ def in_rgb(network: Callable[..., Restored], name: str) -> Callable[..., Restore
 
     def restore(blurred: Tensor, **asked: bool) -> Restored:
         restored = network(blurred.flip(1), **asked)
-        coarse, reblurred = ([picture.flip(1) for picture in p] for p in (restored.coarse, restored.reblurred))
-        return Restored(restored.picture.flip(1), restored.maps, coarse, reblurred)
+        coarse, reblurred, auxiliary = (
+            [picture.flip(1) for picture in pictures]
+            for pictures in (restored.coarse, restored.reblurred, restored.auxiliary)
+        )
+        picture = restored.picture.flip(1)
+        return replace(restored, picture=picture, coarse=coarse, reblurred=reblurred, auxiliary=auxiliary)
 
     return restore
 

@@ -114,7 +114,11 @@ class TrainingState:
     def average_into(self, decay: float) -> None:
         """Moves the average a step towards the weights. Early on it follows faster, so that it is never stale."""
         update = get_ema_multi_avg_fn(min(decay, (1 + self.step) / (10 + self.step)))
-        update(list(self.average.values()), list(self.network.state_dict().values()), self.step)
+        now = self.network.state_dict()
+        averaged = [name for name, value in now.items() if value.is_floating_point()]
+        update([self.average[name] for name in averaged], [now[name] for name in averaged], self.step)
+        for name in now.keys() - averaged:  # how many batches a normalisation has seen
+            self.average[name].copy_(now[name])
 
 
 _PLAIN = ("step", "seconds", "cooldown", "best", "history", "validation", "events", "data")

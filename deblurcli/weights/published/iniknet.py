@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
-from deblurcli.errors import WeightsError
-from deblurcli.networks.iniknet import INIKNet
+from deblurcli.weights.published.keys import renamed
 
 
 def _authors_keys() -> dict[str, str]:
@@ -66,19 +64,4 @@ def from_authors(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         WeightsError: keys are missing or unknown, a shape is not INIKNet's, or tensors that must be tied differ.
     """
-    with torch.device("meta"):
-        shapes = {key: tensor.shape for key, tensor in INIKNet().state_dict().items()}
-
-    wrong = [f"missing {key}" for key in AUTHORS_KEYS if key not in state_dict]
-    wrong += [f"unknown {key}" for key in state_dict if key not in AUTHORS_KEYS]
-    ours: dict[str, Tensor] = {}
-    for their_key, our_key in AUTHORS_KEYS.items():
-        if (tensor := state_dict.get(their_key)) is None:
-            continue
-        if tensor.shape != shapes[our_key]:
-            wrong.append(f"{their_key} is {tuple(tensor.shape)}, not {tuple(shapes[our_key])}")
-        elif not torch.equal(ours.setdefault(our_key, tensor), tensor):
-            wrong.append(f"{their_key} differs from the tensor it is tied to")
-    if wrong:
-        raise WeightsError("this is not the authors' INIKNet: " + "; ".join(wrong))
-    return ours
+    return renamed(state_dict, AUTHORS_KEYS, "iniknet")

@@ -14,7 +14,7 @@ from deblurcli.networks.spec import NetworkSpec
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 # Measured peak of a float32 run without maps, per pixel of the tile (results/memory.json); halves and maps are covered.
-BYTES_PER_PIXEL = {"iniknet": 3400.0, "iniknet-fast": 640.0, "tiny": 400.0}
+BYTES_PER_PIXEL = {"iniknet": 3400.0, "iniknet-fast": 640.0, "gkmnet": 1900.0, "p2ikt": 2900.0, "tiny": 400.0}
 CPU_BUDGET = 500 * 2**20
 
 

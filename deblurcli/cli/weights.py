@@ -123,10 +123,11 @@ def fetch(names: tuple[str, ...], mirror: str | None, accept_licence: bool, quie
             _ask(row)
     for row in rows:
         silent = True if quiet else None
-        with tqdm(desc=row.name, unit="B", unit_scale=True, leave=False, disable=silent, delay=0.5) as bar:
+        with tqdm(desc=row.name, unit="B", unit_scale=True, leave=False, disable=silent, smoothing=0) as bar:
 
             def progress(done: int, total: int | None, bar: tqdm = bar) -> None:
                 bar.total = total
+                bar.initial = bar.initial or done  # what an earlier call has brought tells nothing of the speed
                 bar.update(done - bar.n)
 
             path = fetch(row, mirror, progress)

@@ -208,7 +208,7 @@ def test_arrays_of_the_numpy_that_is_here(tmp_path: Path) -> None:
     ],
 )
 def test_other_arrays(arrays: dict[str, Any], words: str, tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", allow_pickle=True, **arrays)
+    np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(WeightsError) as caught:
         opened(tmp_path / "a.npz")
     assert "a.npz" in str(caught.value) and words in str(caught.value)

@@ -16,7 +16,7 @@ from deblurcli.errors import UsageError, WeightsError
 if TYPE_CHECKING:
     from deblurcli.weights.store import Published
 
-WIDTH = 140  # columns of the table where there is no terminal
+WIDTH = 120  # columns of the table where there is no terminal
 
 
 @click.group()
@@ -45,7 +45,7 @@ def list_() -> None:
     from deblurcli.weights.table import Line, networks_in_order, weights_of
 
     table = Table(box=None)
-    for heading in ("network", "weights", "", "licence", "parameters", "gain, dB", "sharp photos, dB", "paper"):
+    for heading in ("network", "weights", "", "licence", "parameters", "gain, dB", "sharp photos, dB"):
         table.add_column(heading, overflow="fold")
     for spec in networks_in_order():
         default = " (default)" if spec.name == DEFAULT_NETWORK else ""
@@ -59,7 +59,6 @@ def list_() -> None:
                 f"{spec.parameters:,}",
                 "" if gain is None else f"{gain:+.2f}",
                 "" if sharp is None else f"{sharp:.1f}",
-                spec.paper,
             )
     Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
     click.echo("\n'deblur weights fetch NETWORK.WEIGHTS' gets what is not fetched.")

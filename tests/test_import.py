@@ -87,6 +87,7 @@ def test_an_imported_file_restores_photos(authors_file: Path, tmp_path: Path) ->
     from PIL import Image
 
     assert import_(authors_file, tmp_path / "mine.safetensors") == 0
+    assert str(authors_file.parent) not in read_header(tmp_path / "mine.safetensors").note
     Image.fromarray(RNG.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(tmp_path / "in.png")
     assert run(tmp_path / "in.png", "-o", tmp_path / "out.png", "--weights", tmp_path / "mine.safetensors") == 0
     assert b"iniknet, imported" in (tmp_path / "out.png").read_bytes()
@@ -138,9 +139,12 @@ def test_no_state_dict(content: Any, tmp_path: Path) -> None:
         opened(saved(content, tmp_path / "a.pth"))
 
 
-def test_things_beside_tensors(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"a\.pth: epoch is no tensor"):
-        opened(saved({**WEIGHTS, "epoch": 3}, tmp_path / "a.pth"))
+@pytest.mark.parametrize(
+    "odd", [3, "text", None, torch.ones(2, device="meta"), torch.ones(2).to_sparse(), torch.ones(2, dtype=torch.cfloat)]
+)
+def test_things_beside_tensors(odd: Any, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"a\.pth: odd is no plain tensor"):
+        opened(saved({**WEIGHTS, "odd": odd}, tmp_path / "a.pth"))
 
 
 # ---- lists of arrays ----------------------------------------------------------------------------------------------

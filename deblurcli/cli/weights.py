@@ -125,9 +125,10 @@ def fetch(names: tuple[str, ...], mirror: str | None, accept_licence: bool, quie
         with tqdm(desc=row.name, unit="B", unit_scale=True, leave=False, disable=silent, smoothing=0) as bar:
 
             def progress(done: int, total: int | None, bar: tqdm = bar) -> None:
-                bar.total = total
-                bar.initial = bar.initial or done  # what an earlier call has brought tells nothing of the speed
-                bar.update(done - bar.n)
+                if not bar.disable:
+                    bar.total = total
+                    bar.initial = bar.initial or done  # what an earlier call has brought tells nothing of the speed
+                    bar.update(done - bar.n)
 
             path = fetch(row, mirror, progress)
         say(f"{row.name}: licence {row.licence}, from {row.url}", verbosity=-1 if quiet else 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import PurePath
 from typing import Any, BinaryIO
 
 import torch
@@ -78,7 +79,7 @@ def import_weights(
 
     blob = git_blob(file)
     known = next((row for row in published() if (row.network, row.blob) == (network, blob)), None)
-    source = f"As its authors published it: {known.url}" if known else f"Imported from {name}"
+    source = f"As its authors published it: {known.url}" if known else f"Imported from {PurePath(name).name}"
     return module.state_dict(), Header(
         network=network,
         tag=tag or (known.tag if known else "imported"),

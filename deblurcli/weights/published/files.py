@@ -76,8 +76,15 @@ def _state_dict(content: Any, name: str) -> dict[str, Tensor]:
             content = next((content[key] for key in NESTINGS if isinstance(content.get(key), Mapping)), content)
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
         raise WeightsError(f"{name}: holds no state dict", "Tensors by name are looked for, or a list of arrays.")
-    others = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
+    others = [str(key) for key, value in content.items() if not _is_plain(value)]
     if others:
-        raise WeightsError(f"{name}: {', '.join(others[:3])} is no tensor", f"If you trust it, {SAVE_ALONE}")
+        raise WeightsError(f"{name}: {', '.join(others[:3])} is no plain tensor", f"If you trust it, {SAVE_ALONE}")
     prefix = "module." if all(str(key).startswith("module.") for key in content) else ""
     return {str(key).removeprefix(prefix): value for key, value in content.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether this is a tensor of real numbers, all of which are there."""
+    if not isinstance(value, Tensor) or value.is_quantized or value.is_complex():
+        return False
+    return value.layout is torch.strided and value.device.type == "cpu"

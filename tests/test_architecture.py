@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tiling": {"arrays", "errors"},
     "photo": {"arrays", "errors"},
     "networks": {"errors"},
-    "weights": {"arrays", "errors", "networks"},
+    "weights": {"arrays", "errors", "networks", "photo.atomic"},
     "maps": {"arrays", "errors", "networks.spec", "photo"},
     "synthesis": {"arrays", "errors", "photo.transfer"},
     "datasets": {"arrays", "errors", "photo"},

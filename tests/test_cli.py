@@ -318,7 +318,19 @@ def test_interrupt_leaves_no_output(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["big.png"]
 
 
-@pytest.mark.parametrize("command", [[], ["restore"], ["weights"], ["weights", "list"], ["train"], ["evaluate"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["restore"],
+        ["weights"],
+        ["weights", "list"],
+        ["weights", "fetch"],
+        ["weights", "import"],
+        ["train"],
+        ["evaluate"],
+    ],
+)
 def test_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*command, "--help") == 0
     assert "deblur " in capsys.readouterr().out

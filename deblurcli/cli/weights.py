@@ -1,20 +1,39 @@
-"""``deblur weights``: which weights there are, and what they are."""
+"""``deblur weights``: which weights there are, what they are, and where more come from."""
 
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from deblurcli.cli.messages import say
+from deblurcli.cli.restore import NetworkType
+from deblurcli.errors import UsageError, WeightsError
+
+if TYPE_CHECKING:
+    from deblurcli.weights.store import Published
+
+WIDTH = 120  # columns of the table where there is no terminal
 
 
 @click.group()
 def weights() -> None:
-    """Trained weights: list them, look into them, check them."""
+    """Trained weights: list them, look into them, check them, fetch or import those of others.
+
+    \b
+    deblur weights list
+    deblur weights info iniknet-fast
+    deblur weights fetch iniknet.dpdd_paper
+    deblur weights import INIKNet.pth --network iniknet -o mine.safetensors
+    """
 
 
 @weights.command("list")
 def list_() -> None:
-    """List networks and the weights that come with deblur.
+    """List networks and their weights: those that come with deblur, and those to be fetched.
 
     \b
     deblur weights list
@@ -22,25 +41,27 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from deblurcli.networks.spec import DEFAULT_NETWORK, network_spec, trainable_networks
-    from deblurcli.weights.checkpoint import read_header
-    from deblurcli.weights.store import catalog
+    from deblurcli.networks.spec import DEFAULT_NETWORK
+    from deblurcli.weights.table import Line, networks_in_order, weights_of
 
-    table = Table("network", "weights", "parameters", "gain, dB", "sharp photos, dB", "paper", box=None)
-    for name in trainable_networks():
-        spec = network_spec(name)
-        mine = [release for release in catalog() if release.network == name]
-        headers = [read_header(release.path) for release in mine]
-        default = " (default)" if name == DEFAULT_NETWORK else ""
-        table.add_row(
-            name + default,
-            ", ".join(release.tag for release in mine) or "none yet",
-            f"{spec.parameters:,}",
-            ", ".join(f"{header.scores.get('gain', float('nan')):+.2f}" for header in headers),
-            ", ".join(f"{header.scores.get('sharp', float('nan')):.1f}" for header in headers),
-            spec.paper,
-        )
-    Console().print(table)
+    table = Table(box=None)
+    for heading in ("network", "weights", "", "licence", "parameters", "gain, dB", "sharp photos, dB"):
+        table.add_column(heading, overflow="fold")
+    for spec in networks_in_order():
+        default = " (default)" if spec.name == DEFAULT_NETWORK else ""
+        for line in list(weights_of(spec.name)) or [Line("none yet", "", "", {})]:
+            gain, sharp = line.scores.get("gain"), line.scores.get("sharp")
+            table.add_row(
+                spec.name + default,
+                line.tag,
+                line.where,
+                line.licence,
+                f"{spec.parameters:,}",
+                "" if gain is None else f"{gain:+.2f}",
+                "" if sharp is None else f"{sharp:.1f}",
+            )
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
+    click.echo("\n'deblur weights fetch NETWORK.WEIGHTS' gets what is not fetched.")
 
 
 @weights.command()
@@ -64,6 +85,96 @@ def info(network: str, weights: str | None, card: bool) -> None:
         click.echo(model_card(path, header), nl=False)
     else:
         click.echo(json.dumps({"file": str(path), **vars(header)}, indent=2, ensure_ascii=False))
+
+
+@weights.command()
+@click.argument("names", nargs=-1, required=True, metavar="NETWORK.TAG...")
+@click.option(
+    "--from",
+    "mirror",
+    metavar="URL",
+    envvar="DEBLUR_MIRROR",
+    show_envvar=True,
+    help="A mirror that takes the place of https://raw.githubusercontent.com, with the same paths below it.",
+)
+@click.option("--accept-licence", is_flag=True, help="Do not ask where a licence is not permissive: it is accepted.")
+@click.option("-q", "--quiet", is_flag=True, help="Only errors, and the files' paths.")
+def fetch(names: tuple[str, ...], mirror: str | None, accept_licence: bool, quiet: bool) -> None:
+    """Fetch weights that networks' authors published, and convert them.
+
+    \b
+    deblur weights fetch iniknet.dpdd_paper
+    deblur photo.jpg -o sharp.png -m iniknet --weights dpdd_paper
+    deblur weights fetch kpac-2.dpdd_paper --accept-licence --from https://mirror.example.org/github
+
+    They come from where their authors put them, are checked, and stay in the user's cache, or in the folder that
+    DEBLUR_WEIGHTS names; from then on no network connection is needed. The paths of the files are printed. An
+    interrupted download goes on where it stopped.
+    """
+    from tqdm import tqdm
+
+    from deblurcli.weights.fetch import fetch, fetched
+    from deblurcli.weights.store import published_as
+
+    rows = [published_as(name) for name in names]
+    for row in rows:
+        if not (row.permissive or accept_licence or fetched(row)):
+            _ask(row)
+    for row in rows:
+        silent = True if quiet else None
+        with tqdm(desc=row.name, unit="B", unit_scale=True, leave=False, disable=silent, smoothing=0) as bar:
+
+            def progress(done: int, total: int | None, bar: tqdm = bar) -> None:
+                if not bar.disable:
+                    bar.total = total
+                    bar.initial = bar.initial or done  # what an earlier call has brought tells nothing of the speed
+                    bar.update(done - bar.n)
+
+            path = fetch(row, mirror, progress)
+        say(f"{row.name}: licence {row.licence}, from {row.url}", verbosity=-1 if quiet else 0)
+        click.echo(path)
+
+
+def _ask(row: Published) -> None:
+    """Raises UsageError where nobody can be asked about the licence, and WeightsError where the answer is no."""
+    licence = f"{row.name}: licence of the weights: {row.licence} ({row.url})"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(licence, "--accept-licence says that you may use them under it.")
+    if not click.confirm(f"{licence}. Fetch them?", err=True):
+        raise WeightsError(f"{row.name}: not fetched")
+
+
+@weights.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-m", "--network", required=True, type=NetworkType(), help="Network that the file is for.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A .safetensors file.")
+@click.option("--tag", help="Name of these weights.  [default: as in 'deblur weights list', or imported]")
+@click.option("--licence", help="Licence to note down.  [default: as in 'deblur weights list', or not stated]")
+@click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+def import_(file: Path, network: str, output: Path, tag: str | None, licence: str | None, overwrite: bool) -> None:
+    """Convert a FILE (.pth, .pkl, .npz) as a network's authors publish them.
+
+    \b
+    deblur weights import INIKNet.pth --network iniknet -o mine.safetensors
+    deblur weights import tuned.pth --network iniknet -o tuned.safetensors --tag tuned --licence MIT
+    deblur photo.jpg -o sharp.png --weights mine.safetensors
+
+    Only numbers are read: a file that asks for code to be run is refused.
+    """
+    from deblurcli.weights.checkpoint import save_checkpoint
+    from deblurcli.weights.importers import import_weights
+
+    if output.suffix != ".safetensors":
+        raise UsageError(f"{output}: weights are written as .safetensors", "Name such a file with -o.")
+    if output.exists() and not overwrite:
+        raise WeightsError(f"{output}: exists already", "--overwrite replaces it.")
+    try:
+        with file.open("rb") as content:
+            tensors, header = import_weights(content, str(file), network, tag, licence)
+    except OSError as error:
+        raise WeightsError(f"{file}: cannot be read ({error.strerror})", "Name a .pth, .pkl or .npz file.") from error
+    save_checkpoint(output, tensors, header, overwrite=overwrite)
+    say(f"{output}: {header.network}, {header.tag}, licence: {header.licence}")
 
 
 @weights.command()

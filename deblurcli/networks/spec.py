@@ -51,6 +51,7 @@ class NetworkSpec:
             is number ``len(known)``, and its ``forward`` takes them all as ``statistics``, each (B, C, 1, 1), so that
             tiles can be told what the whole picture has.
         untrained: there never will be weights; it runs with random ones. For tests; not shown to users.
+        url: of the paper. about: what people need to know of it, for tables; the paper where empty.
     """
 
     name: str
@@ -67,6 +68,8 @@ class NetworkSpec:
     maps: tuple[MapSpec, ...]
     statistics: int = 0
     untrained: bool = False
+    url: str = ""
+    about: str = ""
 
 
 DEFAULT_NETWORK = "iniknet-fast"
@@ -118,6 +121,9 @@ NETWORKS: dict[str, NetworkSpec] = {
             halo=96,
             channel_order="bgr",
             maps=(MU_INIKNET, OMEGA_INIKNET),
+            url="https://openaccess.thecvf.com/content/ICCV2023/html/Quan_Single_Image_Defocus_Deblurring_via_Implicit"
+            "_Neural_Inverse_Kernels_ICCV_2023_paper.html",
+            about="Quan, Yao, Ji, ICCV 2023; equal to its authors' code",
         ),
         NetworkSpec(
             name="ggkmnet",
@@ -167,6 +173,7 @@ NETWORKS: dict[str, NetworkSpec] = {
                 DEFOCUS_SIZE,
                 BLUR_RADIUS,
             ),
+            about="ours; INIKNet's filtering behind a half-resolution predictor, with a pyramid of inverse kernels",
         ),
         NetworkSpec(
             name="gkmnet",

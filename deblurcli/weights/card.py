@@ -10,7 +10,7 @@ from typing import Any
 
 from deblurcli.networks.spec import DEFAULT_NETWORK, network_spec
 from deblurcli.weights.checkpoint import Header
-from deblurcli.weights.store import catalog
+from deblurcli.weights.store import catalog, published
 
 UNKNOWN = "The file does not say."
 CARD = """\
@@ -43,14 +43,16 @@ change of PSNR over all blur radii, `gain R=2` that at 2 px, `sharp` the PSNR of
 
 ## Training data
 
-Sharp photos cut into square tiles; blur and noise are simulated. The photos are no part of this project. Licences are
-as their sources state them.
-
 {data}
 
 ## Recipe
 
 {recipe}
+"""
+
+OUR_DATA = """\
+Sharp photos cut into square tiles; blur and noise are simulated. The photos are no part of this project. Licences are
+as their sources state them.
 """
 
 
@@ -69,7 +71,11 @@ def model_card(path: Path, header: Header) -> str:
     options = [] if header.network == DEFAULT_NETWORK else ["-m", header.network]
     released = [release for release in catalog() if release.network == header.network]
     if sha256 not in (release.sha256 for release in released[:1]):
-        options += ["--weights", header.tag if sha256 in (release.sha256 for release in released) else path.name]
+        # Released and fetched weights are found by their tags.
+        known = sha256 in (release.sha256 for release in released)
+        known |= path in (row.path for row in published(header.network))
+        options += ["--weights", header.tag if known else path.name]
+    data = _table(["tiles", "source", "licence"], [[r["tiles"], r["source"], r["licence"]] for r in header.data])
     recipe = "\n".join(_settings(header.recipe))
     return CARD.format(
         network=header.network,
@@ -85,7 +91,7 @@ def model_card(path: Path, header: Header) -> str:
         options="".join(f" {word}" for word in options),
         limits="\n".join(f"* {limit}" for limit in header.limits) or UNKNOWN,
         scores=_table(["measure", "value"], [[f"`{k}`", f"{v:g}"] for k, v in header.scores.items()]),
-        data=_table(["tiles", "source", "licence"], [[r["tiles"], r["source"], r["licence"]] for r in header.data]),
+        data=f"{OUR_DATA}\n{data}" if header.data else UNKNOWN,  # others' weights may have seen anything
         recipe=f"```toml\n{recipe}\n```" if recipe else UNKNOWN,
     )
 

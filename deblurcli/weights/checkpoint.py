@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deblurcli.errors import WeightsError
+from deblurcli.photo.atomic import replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,15 +40,19 @@ class Header:
     limits: list[str] = field(default_factory=list)
 
 
-def save_checkpoint(path: Path, tensors: dict[str, Tensor], header: Header) -> None:
-    """Writes ``tensors`` with ``header``; the file appears whole or not at all."""
-    from safetensors.torch import save_file
+def save_checkpoint(path: Path, tensors: dict[str, Tensor], header: Header, *, overwrite: bool = True) -> None:
+    """Writes ``tensors`` with ``header``; the file appears whole or not at all.
+
+    Raises:
+        PhotoError: the file cannot be written, or exists and may not be replaced.
+    """
+    from safetensors.torch import save
 
     metadata = {"format": FORMAT}
     metadata |= {k: v if isinstance(v, str) else json.dumps(v) for k, v in vars(header).items()}
-    temporary = path.with_name(f".{path.name}.partial")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
-    temporary.replace(path)
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+    with replacing(path, overwrite=overwrite) as file:
+        file.write(content)
 
 
 def read_header(path: Path) -> Header:

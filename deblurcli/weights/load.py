@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from deblurcli.errors import WeightsError
 from deblurcli.networks.build import build_network
@@ -26,16 +26,27 @@ def load_network(spec: NetworkSpec, weights: str | None = None) -> tuple[nn.Modu
             return build_network(spec.name), "random"
     path, header = find(spec.name, weights)
     network = build_network(spec.name, header.config)
-    tensors = read_tensors(path)
-    expected = {name: tuple(t.shape) for name, t in network.state_dict().items()}
-    found = {name: tuple(t.shape) for name, t in tensors.items()}
+    fill(network, read_tensors(path), spec.name, str(path))
+    return network, header.tag
+
+
+def fill(network: nn.Module, tensors: dict[str, Tensor], name: str, file: str) -> None:
+    """Gives ``network`` these weights.
+
+    Args:
+        name, file: what errors call the network and where the weights come from.
+
+    Raises:
+        WeightsError: they do not fit: every tensor must be there, with its shape, and finite.
+    """
+    expected = {key: tuple(t.shape) for key, t in network.state_dict().items()}
+    found = {key: tuple(t.shape) for key, t in tensors.items()}
     if expected != found:
         different = sorted(set(expected.items()) ^ set(found.items()))
         raise WeightsError(
-            f"{path}: does not fit {spec.name}: '{different[0][0]}' is missing, unknown or of another shape",
+            f"{file}: does not fit {name}: '{different[0][0]}' is missing, unknown or of another shape",
             "The file may come from another version of deblur.",
         )
-    if any(t.is_floating_point() and not bool(t.isfinite().all()) for t in tensors.values()):
-        raise WeightsError(f"{path}: holds values that are not numbers", "Fetch or train the weights again.")
     network.load_state_dict(tensors)
-    return network, header.tag
+    if any(t.is_floating_point() and not bool(t.isfinite().all()) for t in network.state_dict().values()):
+        raise WeightsError(f"{file}: holds values that are not numbers", "Fetch or train the weights again.")

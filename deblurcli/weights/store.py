@@ -1,14 +1,17 @@
-"""Finds weights: the released ones that come with the program, and files of one's own."""
+"""Finds weights: the released ones that come with the program, fetched ones, and files of one's own."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from deblurcli.errors import WeightsError
+from deblurcli.errors import UsageError, WeightsError
+from deblurcli.networks.spec import network_spec
 from deblurcli.weights.checkpoint import Header, read_header
 
 if sys.version_info >= (3, 11):
@@ -17,11 +20,14 @@ else:
     import tomli as tomllib
 
 _HERE = Path(__file__).parent
+CATALOG = _HERE / "catalog.toml"
+FOLDER_VARIABLE = "DEBLUR_WEIGHTS"
+PERMISSIVE = {"MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0"}
 
 
 @dataclass(frozen=True)
 class Release:
-    """A row of ``catalog.toml``. The first row of a network is its default."""
+    """A ``weights`` row of ``catalog.toml``. The first row of a network is its default."""
 
     network: str
     tag: str
@@ -42,42 +48,117 @@ class Release:
             raise WeightsError(f"{self.path}: not the weights that were released", "Reinstall deblur.")
 
 
+@dataclass(frozen=True)
+class Published:
+    """A ``published`` row of ``catalog.toml``: weights that a network's authors published and that can be fetched.
+
+    Attributes:
+        url: their file, at a fixed commit. blob: git's id of its content.
+        licence: as stated there.
+    """
+
+    network: str
+    tag: str
+    url: str
+    blob: str
+    licence: str
+
+    @property
+    def name(self) -> str:
+        """What ``deblur weights fetch`` calls it."""
+        return f"{self.network}.{self.tag}"
+
+    @property
+    def path(self) -> Path:
+        """Where it lies once fetched."""
+        return cache_folder() / f"{self.name}.safetensors"
+
+    @property
+    def permissive(self) -> bool:
+        """Whether the licence lets everyone use the weights for anything."""
+        return self.licence in PERMISSIVE
+
+
+def cache_folder() -> Path:
+    """Where fetched weights lie: the folder that the environment variable names, or the user's cache."""
+    from platformdirs import user_cache_path
+
+    named = os.environ.get(FOLDER_VARIABLE)
+    return Path(named).expanduser() if named else user_cache_path("deblur", appauthor=False) / "weights"
+
+
 @cache
+def _rows(file: Path) -> dict[str, list[dict[str, Any]]]:
+    return tomllib.loads(file.read_text(encoding="utf-8"))
+
+
 def catalog() -> tuple[Release, ...]:
     """All released weights."""
-    rows = tomllib.loads((_HERE / "catalog.toml").read_text()).get("weights", [])
-    return tuple(Release(**row) for row in rows)
+    return tuple(Release(**row) for row in _rows(CATALOG).get("weights", []))
+
+
+def published(network: str | None = None) -> tuple[Published, ...]:
+    """All published weights, or those of one network."""
+    rows = (Published(**row) for row in _rows(CATALOG).get("published", []))
+    return tuple(row for row in rows if network in (None, row.network))
+
+
+def published_as(name: str) -> Published:
+    """The published weights NETWORK.TAG, or the first of NETWORK.
+
+    Raises:
+        UsageError: there is no such network, or it has no such weights.
+    """
+    network, _, tag = name.partition(".")
+    rows = published(network_spec(network).name)
+    for row in rows:
+        if tag in ("", row.tag):
+            return row
+    names = ", ".join(row.name for row in published() if row.network == network or not rows)
+    raise UsageError(f"there are no published weights called '{name}'", f"There are: {names}.")
 
 
 def find(network: str, weights: str | None = None) -> tuple[Path, Header]:
     """The weights file for ``network`` and its header.
 
     Args:
-        weights: a tag ("synth_v2"), a file, or None for the network's default.
+        weights: a tag ("synth_v2"), a file, or None for the network's default: its first released weights, or else
+            the first published ones that were fetched.
 
     Raises:
         WeightsError: there are none, the file is damaged, or it belongs to another network.
     """
     if weights and (weights.endswith(".safetensors") or Path(weights).is_file()):
-        path = Path(weights)
-        header = read_header(path)
-        if header.network != network:
-            raise WeightsError(
-                f"{path}: weights for '{header.network}', not for '{network}'", f"Use --network {header.network}."
-            )
-        return path, header
+        return _read(Path(weights), network)
     released = [release for release in catalog() if release.network == network]
-    if not released:
-        raise WeightsError(
-            f"there are no trained weights for '{network}' yet",
-            f"Use {_trained()}, or give a file with --weights.",
-        )
     for release in released:
         if weights in (None, release.tag):
             release.verify()
             return release.path, read_header(release.path)
-    tags = ", ".join(release.tag for release in released)
+    fetchable = [row for row in published(network) if weights in (None, row.tag)]
+    for row in fetchable:
+        if row.path.is_file():
+            return _read(row.path, network)
+    if fetchable:
+        what = f"no weights '{weights}'" if weights else "no trained weights"
+        hint = f"'deblur weights fetch {fetchable[0].name}' gets what its authors published."
+        raise WeightsError(f"'{network}' has {what} here yet", hint)
+    tags = ", ".join(row.tag for row in (*released, *published(network)))
+    if not tags:
+        raise WeightsError(
+            f"there are no trained weights for '{network}' yet",
+            f"Use {_trained()}, or give a file with --weights.",
+        )
     raise WeightsError(f"'{network}' has no weights called '{weights}'", f"There are: {tags}; or give a file.")
+
+
+def _read(path: Path, network: str) -> tuple[Path, Header]:
+    header = read_header(path)
+    if header.network != network:
+        raise WeightsError(
+            f"{path}: weights for '{header.network}', not for '{network}'", f"Use --network {header.network}."
+        )
+    return path, header
 
 
 def _trained() -> str:

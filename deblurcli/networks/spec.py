@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Literal
+from typing import Any, Literal
 
 from deblurcli.errors import UsageError
 
@@ -50,6 +50,7 @@ class NetworkSpec:
             it looks no farther than ``context``. Its ``statistic(x, known)`` returns the map (B, C, h, w) whose average
             is number ``len(known)``, and its ``forward`` takes them all as ``statistics``, each (B, C, 1, 1), so that
             tiles can be told what the whole picture has.
+        config: the class's arguments that make this network of it, where they are not its defaults.
         untrained: there never will be weights; it runs with random ones. For tests; not shown to users.
     """
 
@@ -66,6 +67,7 @@ class NetworkSpec:
     channel_order: Literal["rgb", "bgr"]
     maps: tuple[MapSpec, ...]
     statistics: int = 0
+    config: dict[str, Any] = field(default_factory=dict, hash=False)
     untrained: bool = False
 
 
@@ -80,6 +82,20 @@ DEFOCUS_SIZE = MapSpec(
 BLUR_RADIUS = MapSpec(
     "blur_radius", "R", "px", (0.0, None), 1, "Radius of the disc that a point of light has become here."
 )
+
+KPAC_PAPER = (
+    "Son, Lee, Cho, Lee: Single Image Defocus Deblurring Using Kernel-Sharing Parallel Atrous Convolutions, ICCV 2021"
+)
+
+
+def _kpac_maps(sizes: str, smallest: float, largest: float) -> tuple[MapSpec, ...]:
+    used = f"How much each kernel size ({sizes} px) is used here: five maps of the first round, then of the second."
+    size = "Mean size of the kernels used here: the more defocused, the larger."
+    return (
+        MapSpec("alpha", "α", "1", (0.0, 1.0), 10, used),
+        MapSpec("defocus_size", "Σα·s / Σα", "px", (smallest, largest), 1, size),
+    )
+
 
 NETWORKS: dict[str, NetworkSpec] = {
     spec.name: spec
@@ -116,6 +132,37 @@ NETWORKS: dict[str, NetworkSpec] = {
                 DEFOCUS_SIZE,
                 BLUR_RADIUS,
             ),
+        ),
+        NetworkSpec(
+            name="kpac-2",
+            title="KPAC, two-level",
+            paper=KPAC_PAPER,
+            build="deblurcli.networks.kpac:KPAC",
+            parameters=1_578_277,
+            cost=208,
+            multiple_of=4,
+            min_size=4,
+            context=182,
+            halo=96,
+            channel_order="rgb",
+            maps=_kpac_maps("20, 36, 52, 68, 84", 20.0, 84.0),
+            statistics=2,
+        ),
+        NetworkSpec(
+            name="kpac-3",
+            title="KPAC, three-level",
+            paper=KPAC_PAPER,
+            build="deblurcli.networks.kpac:KPAC",
+            parameters=2_057_893,
+            cost=123,
+            multiple_of=8,
+            min_size=8,
+            context=366,
+            halo=160,
+            channel_order="rgb",
+            maps=_kpac_maps("40, 72, 104, 136, 168", 40.0, 168.0),
+            statistics=2,
+            config={"levels": 3},
         ),
         NetworkSpec(
             name="tiny",

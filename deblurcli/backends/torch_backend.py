@@ -115,12 +115,14 @@ class TorchBackend:
     def memory_budget(self) -> int:
         """On GPUs most of what is free. On CPUs a fixed sum that keeps the program small.
 
-        But half of what is free for networks that have to see the whole picture: they cannot be tiled as well.
+        But half of what is free for networks that look at the whole picture: tiles cost them exactness, or further
+        passes and wide halos.
         """
         if self._device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self._device)
             return int(0.7 * free)
-        return max(CPU_BUDGET, free_memory() // 2) if self.spec.context == "global" else CPU_BUDGET
+        wants_whole = self.spec.context == "global" or self.spec.statistics
+        return max(CPU_BUDGET, free_memory() // 2) if wants_whole else CPU_BUDGET
 
     def bytes_per_pixel(self, maps: bool = False) -> float:
         """See ``Backend.bytes_per_pixel``."""

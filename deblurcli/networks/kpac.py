@@ -9,8 +9,8 @@ Equal to its authors' published networks. What the paper leaves open or to its s
 * The shared kernel has no bias, and each rate's response passes a LeakyReLU before it is weighed.
 * Scale attention's own convolutions are 5×5: four atrous ones of rate 2, then a plain one. Its maps come from sigmoids,
   so those of a pixel need not add up to one.
-* Shape attention averages a block's input over the whole picture: the only way in which distant pixels count. Averages
-  of the whole can be given, so that tiles make of it what the whole picture would.
+* Shape attention averages a block's input over the whole picture: the only way in which distant pixels count. These
+  averages can be given, so that tiles become what the whole would.
 * What follows the blocks sees the input of the first one and the outputs of all.
 """
 
@@ -36,7 +36,7 @@ def activate(x: Tensor) -> Tensor:
 
 
 def conv(channels_in: int, channels_out: int, size: int = 3, rate: int = 1, bias: bool = True) -> nn.Conv2d:
-    """A convolution that keeps the size; ``rate`` px lie between its taps."""
+    """A convolution that keeps the size; its taps are ``rate`` px apart."""
     return nn.Conv2d(channels_in, channels_out, size, padding=rate * (size // 2), dilation=rate, bias=bias)
 
 

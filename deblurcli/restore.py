@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -16,7 +17,7 @@ from deblurcli.errors import UsageError
 from deblurcli.networks.spec import DEFAULT_NETWORK, network_spec
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import to_codes, to_float
-from deblurcli.tiling import BlockMeans, Plan, Progress, tiled, with_smaller_tiles
+from deblurcli.tiling import LARGEST_TILE, BlockMeans, Plan, Progress, average, passes, tiled, with_smaller_tiles
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +35,25 @@ class Restoration:
         photo: as the input, with other pixels.
         maps: coefficient maps by name, (C, H, W); empty unless asked for.
         tiles: how many there were. tile_shape: height and width of what the network saw at once, px.
+        approximate: the network looks at the whole picture but was shown tiles: the result is near to what it should
+            be, not equal to it.
     """
 
     photo: Photo
     tiles: int
     tile_shape: tuple[int, int]
     maps: Maps = field(default_factory=dict)
+    approximate: bool = False
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What people have to be told about the result, one sentence each."""
+        if not self.approximate:
+            return ()
+        return (
+            f"cut into {self.tiles} tiles, though the network looks at the whole picture: of the whole it would make "
+            "something slightly different (--tile none, if there is memory for it)",
+        )
 
 
 class Deblurrer:
@@ -87,9 +101,11 @@ class Deblurrer:
         spec = self.backend.spec
         side = None if isinstance(tile, str) else tile
         plan = Plan(height, width, side, halo=spec.halo, multiple_of=spec.multiple_of, min_size=spec.min_size)
-        if tile == "auto":
-            return plan.fitted(self.backend.memory_budget(), self.backend.bytes_per_pixel(maps))
-        return plan
+        if tile != "auto":
+            return plan
+        # A network that has to see the whole picture is shown it wherever memory allows.
+        largest = inf if spec.context == "global" else LARGEST_TILE
+        return plan.fitted(self.backend.memory_budget(), self.backend.bytes_per_pixel(maps), largest=largest)
 
     def restore(
         self,
@@ -110,10 +126,11 @@ class Deblurrer:
             depth: bits per channel of the result: as the photo has, or 8, 16, or 32 (floats, not clipped).
             maps: also return the coefficient maps.
             maps_scale: maps of several channels are averaged over blocks of this side, px; those of one are not.
-            progress: called with tiles done and tiles in all.
+            progress: called with tiles done and tiles in all, every pass over the picture counted.
         """
         if not 0 <= amount <= 1:
             raise UsageError(f"amount must be between 0 and 1, not {amount:g}")
+        spec = self.backend.spec
         height, width = photo.pixels.shape[:2]
         dtype = photo.pixels.dtype if depth == "auto" else DTYPES[depth]
         # Without maps there is nothing to compute: not even a value beyond [0, 1] changes.
@@ -123,12 +140,15 @@ class Deblurrer:
         def attempt(plan: Plan) -> Restoration:
             log.info("%s, %d tiles of %d × %d px", self, len(plan.tiles), *reversed(plan.tile_shape))
             pixels = np.empty(photo.pixels.shape, dtype)
-            wanted = self.backend.spec.maps if maps else ()
+            wanted = spec.maps if maps else ()
             planes = {
                 m.name: BlockMeans(m.channels, height, width, maps_scale if m.channels > 1 else 1) for m in wanted
             }
-            network = self._network(amount, photo.gray, list(planes))
-            for region, values in tiled(photo.pixels, network, plan, progress):
+            # A tile cannot know what the whole picture has on average, and is told.
+            *looks, last = passes(progress, 1 + (spec.statistics if len(plan.tiles) > 1 else 0))
+            averages = self._averages(photo.pixels, plan, looks)
+            network = self._network(amount, photo.gray, list(planes), averages)
+            for region, values in tiled(photo.pixels, network, plan, last):
                 pixels[region.slices] = to_codes(values[..., :3], dtype)
                 first = 3
                 for m in wanted:
@@ -136,19 +156,36 @@ class Deblurrer:
                     first += m.channels
             means = {name: plane.means() for name, plane in planes.items()}
             alpha = None if photo.alpha is None else to_codes(to_float(photo.alpha), dtype)
-            return Restoration(replace(photo, pixels=pixels, alpha=alpha), len(plan.tiles), plan.tile_shape, means)
+            restored = replace(photo, pixels=pixels, alpha=alpha)
+            approximate = spec.context == "global" and len(plan.tiles) > 1
+            return Restoration(restored, len(plan.tiles), plan.tile_shape, means, approximate)
 
-        return with_smaller_tiles(attempt, self.plan(height, width, tile, maps))
+        result = with_smaller_tiles(attempt, self.plan(height, width, tile, maps))
+        for warning in result.warnings:
+            log.warning("%s: %s", spec.name, warning)
+        return result
 
-    def _network(self, amount: float, gray: bool, names: list[str]) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    def _averages(self, pixels: NDArray[Any], plan: Plan, passes: list[Progress]) -> list[NDArray[np.float64]]:
+        """What the network averages over the whole picture, (C,) each; every pass over its tiles finds one."""
+        known: list[NDArray[np.float64]] = []
+
+        def look(codes: NDArray[Any]) -> NDArray[Any]:
+            return self.backend.statistic(_seen(to_float(codes)), known)
+
+        for progress in passes:
+            known.append(average(pixels, look, plan, progress))
+        return known
+
+    def _network(
+        self, amount: float, gray: bool, names: list[str], averages: list[NDArray[np.float64]]
+    ) -> Callable[[NDArray[Any]], NDArray[Any]]:
         """From a tile's codes (h, w, 3) to restored floats and, behind them, the maps: (h, w, 3 + channels)."""
 
         def network(codes: NDArray[Any]) -> NDArray[np.float32]:
             picture = to_float(codes)
-            # The network was taught values in [0, 1]. What floats hold beyond that is kept, and changed as its
-            # clipped neighbour is.
-            seen = np.clip(np.nan_to_num(picture), 0, 1)
-            restored, maps = self.backend.run(seen, bool(names))
+            # What floats hold beyond white is kept, and changed as its clipped neighbour is.
+            seen = _seen(picture)
+            restored, maps = self.backend.run(seen, bool(names), averages)
             change = restored - seen
             if gray:
                 change = change.mean(axis=2, keepdims=True)
@@ -157,6 +194,11 @@ class Deblurrer:
             return np.concatenate([picture, *planes], axis=2) if planes else picture
 
         return network
+
+
+def _seen(picture: Picture) -> Picture:
+    """What the network is shown: it was taught values in [0, 1]."""
+    return np.clip(np.nan_to_num(picture), 0, 1)
 
 
 def load(

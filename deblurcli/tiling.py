@@ -2,11 +2,13 @@
 
 The photo is thought of as lying in the top left corner of a **canvas**, whose sides suit the network: multiples of
 what it downsamples by. Beyond the photo the canvas shows its mirror image. An untiled run is one tile that is the
-whole canvas, so tiled and untiled runs see the same pixels on the same downsampling grid. Each tile has three regions:
+whole canvas, so tiled and untiled runs see the same pixels on the same downsampling grid. Each tile has four regions:
 
 * ``input``, what the network sees. Inputs of neighbours overlap; all inputs of a plan have the same size.
 * ``window``, what is used of its output: core and ramps, at least a halo away from where the picture was cut.
 * ``core``, what is final once the tile is done. Cores cover the photo exactly once.
+* ``share``, what counts of it in an average: the core, its borders moved right and down to the network's grid. Shares
+  cover the canvas exactly once, for that is what an untiled network averages over.
 
 ::
 
@@ -34,6 +36,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deblurcli.errors import TileTooLargeError, UsageError
+
+LARGEST_TILE = 2048  # px, of those chosen without being asked for
 
 Floats = NDArray[np.float32]
 Network = Callable[[NDArray[Any]], NDArray[Any]]
@@ -110,11 +114,12 @@ class Region:
 
 @dataclass(frozen=True)
 class Tile:
-    """What the network sees, what is used of its output, and what is final then (see the top of this file)."""
+    """What the network sees, what is used of its output, what is final then, what averages count (see the top)."""
 
     input: Region
     window: Region
     core: Region
+    share: Region
 
 
 class _Span(NamedTuple):
@@ -190,6 +195,7 @@ class Plan:
                 input=Region(row.start, column.start, height, width),
                 window=(core := _rectangle(row, column)).grow(fade).intersection(self.photo),
                 core=core,
+                share=self._share(core),
             )
             for row in rows
             for column in columns
@@ -206,7 +212,7 @@ class Plan:
         rise = np.arange(1, self.blend + 1) / (self.blend + 1)
         return ((1 - np.cos(np.pi * rise)) / 2).astype(np.float32)
 
-    def fitted(self, budget: float, bytes_per_pixel: float, *, largest: int = 2048) -> Plan:
+    def fitted(self, budget: float, bytes_per_pixel: float, *, largest: float = LARGEST_TILE) -> Plan:
         """This plan with the largest tiles that fit in memory but no senselessly small ones; untiled if possible.
 
         Args:
@@ -229,6 +235,13 @@ class Plan:
     def _overlap(self) -> int:
         """How far inputs of neighbours overlap at least: both need their halo beyond the ramp that they share."""
         return self._round_up(2 * self.halo + self.blend)
+
+    def _share(self, core: Region) -> Region:
+        """The part of the canvas nearest to a core; at least a halo from cuts if ramps are as wide as the grid."""
+        top, left = self._round_up(core.top), self._round_up(core.left)
+        bottom = self._round_up(core.bottom) if core.bottom < self.height else self.canvas.height
+        right = self._round_up(core.right) if core.right < self.width else self.canvas.width
+        return Region(top, left, bottom - top, right - left)
 
     def _round_up(self, length: int) -> int:
         return -(-length // self.multiple_of) * self.multiple_of
@@ -315,6 +328,47 @@ def tiled(
         values, above[core.left] = values[: core.height], values[core.height :].copy()
         yield core, values
         progress(done, len(plan.tiles))
+
+
+def passes(progress: Progress | None, count: int) -> list[Progress]:
+    """What each of ``count`` passes over a plan's tiles reports to, so that ``progress`` counts those of all passes."""
+
+    def of_pass(nth: int) -> Progress:
+        return lambda done, total: progress(nth * total + done, count * total) if progress else None
+
+    return [of_pass(nth) for nth in range(count)]
+
+
+def average(
+    source: NDArray[Any], network: Network, plan: Plan, progress: Progress | None = None
+) -> NDArray[np.float64]:
+    """The mean over the whole canvas of a map that a network makes, tile by tile: what an untiled network averages.
+
+    Args:
+        source, plan, progress: as for ``tiled``.
+        network: from (h, w, …) of ``source`` to (h / s, w / s, C), where s divides ``plan.multiple_of``.
+
+    Returns:
+        (C,), summed in double precision, so that the number of tiles makes no difference.
+
+    Raises:
+        ValueError: the map's size is no such fraction of the input's. Otherwise as ``tiled``.
+    """
+    progress = progress or (lambda done, total: None)
+    total, pixels = np.zeros((), np.float64), 0
+    progress(0, len(plan.tiles))
+    for done, tile in enumerate(plan.tiles, start=1):
+        values = network(mirrored(source, tile.input))
+        stride = tile.input.height // values.shape[0]
+        if plan.multiple_of % stride or values.shape[:2] != tuple(side // stride for side in tile.input.shape):
+            raise ValueError(f"the network made a map of {values.shape[:2]} out of {tile.input.shape}")
+        share = tile.share.shift(-tile.input.top, -tile.input.left)
+        rows, columns = (slice(side.start // stride, side.stop // stride) for side in share.slices)
+        counted = values[rows, columns]
+        total = total + counted.sum(axis=(0, 1), dtype=np.float64)
+        pixels += counted.shape[0] * counted.shape[1]
+        progress(done, len(plan.tiles))
+    return total / pixels
 
 
 def with_smaller_tiles(attempt: Callable[[Plan], Result], plan: Plan) -> Result:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import deblurcli
 from deblurcli.arrays import Maps, Picture
@@ -25,12 +29,17 @@ class Brighter:
     def __init__(self, largest: int = 10**9) -> None:
         self.largest, self.calls = largest, 0
 
-    def run(self, picture: Picture, maps: bool = False) -> tuple[Picture, Maps]:
+    def run(
+        self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()
+    ) -> tuple[Picture, Maps]:
         self.calls += 1
         if picture.shape[0] * picture.shape[1] > self.largest:
             raise TileTooLargeError("full")
         planes = {m.name: np.full((m.channels, *picture.shape[:2]), 7, np.float32) for m in self.spec.maps}
         return picture + np.float32(0.1), planes if maps else {}
+
+    def statistic(self, picture: Picture, known: Sequence[NDArray[Any]] = ()) -> NDArray[Any]:
+        raise AssertionError("this network takes no averages")
 
     def memory_budget(self) -> int:
         return 10**9

@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 
 from deblurcli.errors import TileTooLargeError, UsageError
 from deblurcli.photo.transfer import to_codes, to_float
-from deblurcli.tiling import BlockMeans, Padding, Plan, Region, mirrored, tiled, with_smaller_tiles
+from deblurcli.tiling import (
+    BlockMeans,
+    Padding,
+    Plan,
+    Region,
+    average,
+    mirrored,
+    passes,
+    tiled,
+    with_smaller_tiles,
+)
 
 property_test = settings(max_examples=250, deadline=None)
 
@@ -124,6 +134,21 @@ def test_cores_cover_every_pixel_once(plan: Plan) -> None:
 
 @property_test
 @given(plans())
+def test_shares_cover_the_canvas_once_and_lie_on_the_grid(plan: Plan) -> None:
+    covered = np.zeros(plan.canvas.shape, int)
+    # Averages are as exact as pictures are, if a border can be moved on to the grid without leaving the ramp.
+    halo = plan.halo if plan.blend >= plan.multiple_of - 1 else 0
+    for tile in plan.tiles:
+        share = tile.share
+        covered[share.slices] += 1
+        assert all(number % plan.multiple_of == 0 for number in (share.top, share.left, *share.shape))
+        needed = share.grow(Padding(halo, halo, halo, halo)).intersection(plan.canvas)
+        assert needed.intersection(tile.input) == needed
+    assert (covered == 1).all()
+
+
+@property_test
+@given(plans())
 def test_no_tile_is_wasted(plan: Plan) -> None:
     tiles = replace(plan, multiple_of=1, min_size=1).tiles  # no rounding
     for axis in (0, 1):
@@ -186,6 +211,9 @@ def test_fitted_plan_is_untiled_if_there_is_room() -> None:
     assert plan.fitted(1e9, 100, largest=300).tile == 300
     assert plan.fitted(100 * 200**2, 100).tile == 200
     assert plan.fitted(0, 100).tile == plan.smallest_sensible_tile
+    large = replace(plan, height=5000, width=7000)
+    assert large.fitted(1e10, 100).tile == 2048
+    assert large.fitted(1e10, 100, largest=float("inf")).tile is None
 
 
 # ── Tiles joined ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -267,6 +295,39 @@ def test_downsampling_network_does_not_show_tiles(plan: Plan) -> None:
     source = photo_of(plan)
     untiled = joined(source, mosaic, replace(plan, tile=None))
     np.testing.assert_allclose(joined(source, mosaic, plan), untiled, atol=2e-6)
+
+
+@property_test
+@given(plans(), st.sampled_from([np.uint8, np.uint16, np.float32]), st.data())
+def test_average_is_that_of_the_whole_canvas(plan: Plan, dtype: type, data: st.DataObject) -> None:
+    stride = data.draw(st.sampled_from([n for n in (1, 2, 3, 4, 8, 16) if plan.multiple_of % n == 0]))
+    source = photo_of(plan, dtype)
+
+    def corners(codes: NDArray[Any]) -> NDArray[np.float32]:
+        return to_float(codes)[::stride, ::stride]
+
+    expected = corners(mirrored(source, plan.canvas)).mean(axis=(0, 1), dtype=np.float64)
+    np.testing.assert_allclose(average(source, corners, plan), expected, rtol=1e-12)
+
+
+def test_average_refuses_maps_of_other_sizes() -> None:
+    plan = Plan(50, 40, halo=0, multiple_of=4, min_size=1)
+    for wrong in (lambda codes: codes[::3, ::3], lambda codes: codes[::8, ::8], lambda codes: codes[:, ::2]):
+        with pytest.raises(ValueError, match="the network made a map of"):
+            average(np.zeros((50, 40, 3)), wrong, plan)
+
+
+def test_progress_counts_the_tiles_of_all_passes() -> None:
+    plan = Plan(100, 200, 64, halo=4, multiple_of=4, min_size=8, blend=8)
+    seen: list[tuple[int, int]] = []
+    *looks, last = passes(lambda *numbers: seen.append(numbers), 3)
+    for look in looks:
+        average(photo_of(plan), to_float, plan, look)
+    for _ in tiled(photo_of(plan), to_float, plan, last):
+        pass
+    total = 3 * len(plan.tiles)
+    assert list(dict.fromkeys(seen)) == [(done, total) for done in range(total + 1)]
+    passes(None, 1)[0](1, 2)  # nobody listens
 
 
 def test_later_tile_is_faded_in_alike_from_both_sides() -> None:

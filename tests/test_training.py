@@ -252,6 +252,19 @@ def test_weights_are_trained_on(photos: torch.Tensor, tmp_path: Path) -> None:
         loop.start(Recipe(network="iniknet"), CPU, weights=file)
 
 
+def test_kpac_trains_like_any_other(photos: torch.Tensor, tmp_path: Path) -> None:
+    recipe = replace(load_recipe(RECIPES / "kpac-3.toml"), config={"width": 12}, crop=32, batch=2, warmup=2)
+    state = run(recipe, photos, tmp_path, 3)
+    before = loop.start(recipe, CPU).network.state_dict()
+    unchanged = [name for name, value in state.network.state_dict().items() if torch.equal(value, before[name])]
+    assert not unchanged
+    file = str(tmp_path / "last.safetensors")
+    network, _ = load_network(network_spec("kpac-3"), file)
+    assert torch.equal(network.state_dict()["last.fuse.weight"], state.average["last.fuse.weight"])
+    # Levels are the table's business, whether a recipe names them or not.
+    loop.start(replace(recipe, config={"width": 12, "levels": 3}), CPU, weights=file)
+
+
 def test_colours_reach_every_network_in_its_order(photos: torch.Tensor) -> None:
     """INIKNet sees blue first, here as when it restores photos; red, green, blue come in and go out."""
     torch.manual_seed(0)

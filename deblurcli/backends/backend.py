@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
 
 from deblurcli.arrays import Maps, Picture
 from deblurcli.networks.spec import NetworkSpec
@@ -21,15 +24,34 @@ class Backend(Protocol):
     device: str
     precision: str
 
-    def run(self, picture: Picture, maps: bool = False) -> tuple[Picture, Maps]:
+    def run(
+        self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()
+    ) -> tuple[Picture, Maps]:
         """One tile through the network.
 
         Args:
             picture: (H, W, 3) RGB float32 in [0, 1]; H and W as the spec demands.
             maps: whether the coefficient maps are wanted; they cost memory.
+            statistics: the whole picture's averages, (C,) each, as many as the spec says; without them the network
+                takes those of ``picture``.
 
         Returns:
             The restored tile, same shape, not clipped, and the maps by name, (C, H, W), empty if not wanted.
+
+        Raises:
+            TileTooLargeError: the device is out of memory.
+        """
+        ...
+
+    def statistic(self, picture: Picture, known: Sequence[NDArray[Any]] = ()) -> NDArray[Any]:
+        """What has to be averaged over the picture for statistic number ``len(known)``; see ``NetworkSpec``.
+
+        Args:
+            picture: one tile, as for ``run``.
+            known: the averages before this one, (C,) each.
+
+        Returns:
+            (H / s, W / s, C), where s divides the spec's ``multiple_of``.
 
         Raises:
             TileTooLargeError: the device is out of memory.

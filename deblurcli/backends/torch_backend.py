@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from deblurcli.arrays import Maps, Picture
+from deblurcli.backends.memory import free_memory
 from deblurcli.errors import DeviceError, TileTooLargeError
 from deblurcli.networks.blocks import channels_last, full_precision
 from deblurcli.networks.spec import NetworkSpec
@@ -14,8 +19,18 @@ from deblurcli.networks.spec import NetworkSpec
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 # Measured peak of a float32 run without maps, per pixel of the tile (results/memory.json); halves and maps are covered.
-BYTES_PER_PIXEL = {"iniknet": 3400.0, "iniknet-fast": 640.0, "gkmnet": 1900.0, "p2ikt": 2900.0, "tiny": 400.0}
+BYTES_PER_PIXEL = {
+    "iniknet": 3400.0,
+    "iniknet-fast": 640.0,
+    "gkmnet": 1900.0,
+    "p2ikt": 2900.0,
+    "kpac-2": 1200.0,
+    "kpac-3": 1100.0,
+    "tiny": 400.0,
+}
 CPU_BUDGET = 500 * 2**20
+
+Result = TypeVar("Result")
 
 
 def choose_device(device: str) -> torch.device:
@@ -53,20 +68,39 @@ class TorchBackend:
         self.precision = "fp32" if precision == "auto" else precision
         self._network = channels_last(network.to(self._device)).eval()
 
-    @torch.no_grad()
-    def run(self, picture: Picture, maps: bool = False) -> tuple[Picture, Maps]:
+    def run(
+        self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()
+    ) -> tuple[Picture, Maps]:
         """See ``Backend.run``."""
+
+        def restore(batch: Tensor) -> tuple[Picture, Maps]:
+            given = {"statistics": self._tensors(statistics)} if statistics else {}
+            restored = self._network(batch, maps=maps, **given)
+            image = restored.picture.float()
+            if self.spec.channel_order == "bgr":
+                image = image.flip(1)
+            planes = {name: plane[0].float().cpu().numpy() for name, plane in restored.maps.items()}
+            return image[0].permute(1, 2, 0).cpu().numpy(), planes
+
+        return self._on_device(restore, picture)
+
+    def statistic(self, picture: Picture, known: Sequence[NDArray[Any]] = ()) -> NDArray[Any]:
+        """See ``Backend.statistic``."""
+
+        def look(batch: Tensor) -> NDArray[Any]:
+            values = self._network.statistic(batch, self._tensors(known))  # type: ignore[operator]
+            return values[0].float().permute(1, 2, 0).cpu().numpy()
+
+        return self._on_device(look, picture)
+
+    def _on_device(self, compute: Callable[[Tensor], Result], picture: Picture) -> Result:
+        """``compute`` of the picture as a batch (1, 3, H, W) in the network's order of colours, at our precision."""
         try:
             batch = torch.from_numpy(np.ascontiguousarray(picture)).to(self._device).permute(2, 0, 1).unsqueeze(0)
             if self.spec.channel_order == "bgr":
                 batch = batch.flip(1)
-            with self._autocast():
-                restored = self._network(batch, maps=maps)
-            image = restored.picture[0].float()
-            if self.spec.channel_order == "bgr":
-                image = image.flip(0)
-            planes = {name: plane[0].float().cpu().numpy() for name, plane in restored.maps.items()}
-            return image.permute(1, 2, 0).cpu().numpy(), planes
+            with torch.no_grad(), self._autocast():
+                return compute(batch)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -77,17 +111,26 @@ class TorchBackend:
             torch.cuda.empty_cache()
         raise TileTooLargeError(what, "Close other programs, or use --device cpu.")
 
+    def _tensors(self, averages: Sequence[NDArray[Any]]) -> list[Tensor]:
+        """(C,) each → (1, C, 1, 1) each."""
+        return [torch.as_tensor(a, dtype=torch.float32, device=self._device).view(1, -1, 1, 1) for a in averages]
+
     def _autocast(self):
         if self.precision == "fp32":
             return full_precision(self._device.type)
         return torch.autocast(self._device.type, DTYPES[self.precision])
 
     def memory_budget(self) -> int:
-        """On CPUs a fixed sum that keeps the program small; on GPUs most of what is free."""
+        """On GPUs most of what is free. On CPUs a fixed sum that keeps the program small.
+
+        But half of what is free for networks that look at the whole picture: tiles cost them exactness, or further
+        passes and wide halos.
+        """
         if self._device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self._device)
             return int(0.7 * free)
-        return CPU_BUDGET
+        wants_whole = self.spec.context == "global" or self.spec.statistics
+        return max(CPU_BUDGET, free_memory() // 2) if wants_whole else CPU_BUDGET
 
     def bytes_per_pixel(self, maps: bool = False) -> float:
         """See ``Backend.bytes_per_pixel``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from deblurcli.errors import SOME_FAILED, DeblurError, PhotoError
 from deblurcli.networks.spec import DEFAULT_NETWORK, NETWORKS, trainable_networks
 
 if TYPE_CHECKING:
-    from deblurcli.restore import Deblurrer
+    from deblurcli.restore import Deblurrer, Restoration
 
 
 MAPS_SCALE = 4  # maps of several channels are exported at a quarter: a 24 MP photo has 40 of them
@@ -154,6 +155,8 @@ def restore(
     """
     from deblurcli.photo.encode import check_depth, format_for
 
+    # Warnings about a result are printed here, with the photo's name.
+    logging.getLogger("deblurcli").addHandler(logging.NullHandler())
     verbosity = 1 if verbose else -1 if quiet else 0
     settings["depth"] = DEPTHS[settings["depth"]]
     settings["format"] = format_
@@ -230,8 +233,7 @@ def _restore_one(
             format=settings["format"],
             depth=settings["depth"],
             quality=settings["quality"],
-            # EXIF text is ASCII.
-            description=f"deblur {__version__}: {str(deblurrer).replace(' · ', ', ')}, amount {settings['amount']:g}",
+            description=_description(deblurrer, settings["amount"], result),
             overwrite=overwrite,
         )
         if settings["export_maps"]:
@@ -242,7 +244,7 @@ def _restore_one(
             row["maps"] = str(folder)
         height, width = photo.pixels.shape[:2]
         row |= {"width": width, "height": height, "tiles": result.tiles, "tile": list(result.tile_shape)}
-        row["warnings"] = [*photo.warnings, *lost]
+        row |= {"approximate": result.approximate, "warnings": [*photo.warnings, *result.warnings, *lost]}
     except (DeblurError, MemoryError, OSError, ValueError, RuntimeError) as caught:
         error = failure(caught, job)
         row["error"] = str(error)
@@ -259,6 +261,12 @@ def _restore_one(
     if settings["as_json"]:
         click.echo(json.dumps(row))
     return error
+
+
+def _description(deblurrer: Deblurrer, amount: float, result: Restoration) -> str:
+    """What was done to a photo, for its metadata. EXIF text is ASCII."""
+    text = f"deblur {__version__}: {str(deblurrer).replace(' · ', ', ')}, amount {amount:g}"
+    return f"{text}, approximate: in {result.tiles} tiles" if result.approximate else text
 
 
 def _make_folder(target: Path) -> None:

@@ -71,7 +71,7 @@ def _draw(path: Path, planes: NDArray[np.float32], spec: MapSpec) -> None:
     signed = low is None
     low, high = (-extent if signed else low), (extent if high is None else high)
     shown = planes[:, :: max(1, planes.shape[1] // 1000), :: max(1, planes.shape[2] // 1000)]
-    columns = min(len(shown), 4 if spec.channels < 20 else 10)
+    columns = min(len(shown), 4 if spec.channels % 5 else 5 if spec.channels < 20 else 10)
     rows = -(-len(shown) // columns)
     side = 9.0 if columns == 1 else 14.0 / columns
     size = (columns * side + 1.2, rows * side * shown.shape[1] / shown.shape[2] + 0.6)

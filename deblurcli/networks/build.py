@@ -15,13 +15,15 @@ def build_network(name: str, config: dict[str, Any] | None = None) -> nn.Module:
     """The network ``name`` with freshly drawn weights.
 
     Args:
-        config: constructor arguments that differ from the defaults; lists become tuples.
+        config: constructor arguments that differ from the network's own; lists become tuples.
 
     Raises:
         UsageError: there is no such network. WeightsError: the network does not take these arguments.
     """
-    module, _, attribute = network_spec(name).build.partition(":")
-    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in (config or {}).items()}
+    spec = network_spec(name)
+    module, _, attribute = spec.build.partition(":")
+    config = spec.config | (config or {})
+    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
     try:
         return getattr(import_module(module), attribute)(**arguments)
     except (TypeError, ValueError) as error:

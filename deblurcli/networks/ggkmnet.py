@@ -204,10 +204,3 @@ class GGKMNet(nn.Module):
     def _beta(self, encoded: Encoded, state: State | None) -> tuple[Tensor, State]:
         """β⁽ᵗ⁾ and the ConvLSTM's state, from the state of the coarser scale."""
         return self.beta_unit(self.features.decode(encoded), resize_state(state, 2))
-
-
-class GGKMNetLarge(GGKMNet):
-    """GGKMNet†: the same with five residual blocks at each place."""
-
-    def __init__(self, blocks: int = 5, width: int = 32, reconstruction: bool = False) -> None:
-        super().__init__(blocks, width, reconstruction)

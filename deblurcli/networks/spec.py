@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Literal
+from typing import Any, Literal
 
 from deblurcli.errors import UsageError
 
@@ -50,6 +50,7 @@ class NetworkSpec:
             it looks no farther than ``context``. Its ``statistic(x, known)`` returns the map (B, C, h, w) whose average
             is number ``len(known)``, and its ``forward`` takes them all as ``statistics``, each (B, C, 1, 1), so that
             tiles can be told what the whole picture has.
+        config: the class's arguments that make this network of it, where they are not its defaults.
         untrained: there never will be weights; it runs with random ones. For tests; not shown to users.
         url: of the paper. about: what people need to know of it, for tables; the paper where empty.
     """
@@ -67,6 +68,7 @@ class NetworkSpec:
     channel_order: Literal["rgb", "bgr"]
     maps: tuple[MapSpec, ...]
     statistics: int = 0
+    config: dict[str, Any] = field(default_factory=dict, hash=False)
     untrained: bool = False
     url: str = ""
     about: str = ""
@@ -105,6 +107,21 @@ GGKMNET_MAPS = (
     ),
 )
 
+KPAC_PAPER = (
+    "Son, Lee, Cho, Lee: Single Image Defocus Deblurring Using Kernel-Sharing Parallel Atrous Convolutions, ICCV 2021"
+)
+KPAC_URL = "https://openaccess.thecvf.com/content/ICCV2021/html/Son_Single_Image_Defocus_Deblurring_Using_Kernel-Sharing_Parallel_Atrous_Convolutions_ICCV_2021_paper.html"
+
+
+def _kpac_maps(sizes: str, smallest: float, largest: float) -> tuple[MapSpec, ...]:
+    used = f"How much each kernel size ({sizes} px) is used here: five maps of the first round, then of the second."
+    size = "Mean size of the kernels used here: the more defocused, the larger."
+    return (
+        MapSpec("alpha", "α", "1", (0.0, 1.0), 10, used),
+        MapSpec("defocus_size", "Σα·s / Σα", "px", (smallest, largest), 1, size),
+    )
+
+
 NETWORKS: dict[str, NetworkSpec] = {
     spec.name: spec
     for spec in (
@@ -139,12 +156,13 @@ NETWORKS: dict[str, NetworkSpec] = {
             channel_order="rgb",
             maps=GGKMNET_MAPS,
             statistics=1,
+            about="Quan, Wu, Xu, Ji, TPAMI 2024; built from the paper, as no code was published",
         ),
         NetworkSpec(
             name="ggkmnet-large",
             title="GGKMNet†",
             paper=GGKMNET_PAPER,
-            build="deblurcli.networks.ggkmnet:GGKMNetLarge",
+            build="deblurcli.networks.ggkmnet:GGKMNet",
             parameters=5_979_133,
             cost=568.4,
             multiple_of=32,
@@ -154,6 +172,8 @@ NETWORKS: dict[str, NetworkSpec] = {
             channel_order="rgb",
             maps=GGKMNET_MAPS,
             statistics=1,
+            config={"blocks": 5},
+            about="the same with five times as many residual blocks",
         ),
         NetworkSpec(
             name="iniknet-fast",
@@ -188,6 +208,7 @@ NETWORKS: dict[str, NetworkSpec] = {
             halo=64,
             channel_order="rgb",
             maps=(BETA_GKMNET,),
+            about="Quan, Wu, Ji, NeurIPS 2021; equal to its authors' code",
         ),
         NetworkSpec(
             name="p2ikt",
@@ -203,6 +224,42 @@ NETWORKS: dict[str, NetworkSpec] = {
             halo=128,
             channel_order="rgb",
             maps=(ALPHA_P2IKT,),
+            about="Tang et al., AAAI 2024; equal to its authors' code",
+        ),
+        NetworkSpec(
+            name="kpac-2",
+            title="KPAC, two-level",
+            paper=KPAC_PAPER,
+            build="deblurcli.networks.kpac:KPAC",
+            parameters=1_578_277,
+            cost=208,
+            multiple_of=4,
+            min_size=4,
+            context=182,
+            halo=96,
+            channel_order="rgb",
+            maps=_kpac_maps("20, 36, 52, 68, 84", 20.0, 84.0),
+            statistics=2,
+            url=KPAC_URL,
+            about="Son, Lee, Cho, Lee, ICCV 2021; equal to its authors' code",
+        ),
+        NetworkSpec(
+            name="kpac-3",
+            title="KPAC, three-level",
+            paper=KPAC_PAPER,
+            build="deblurcli.networks.kpac:KPAC",
+            parameters=2_057_893,
+            cost=123,
+            multiple_of=8,
+            min_size=8,
+            context=366,
+            halo=160,
+            channel_order="rgb",
+            maps=_kpac_maps("40, 72, 104, 136, 168", 40.0, 168.0),
+            statistics=2,
+            config={"levels": 3},
+            url=KPAC_URL,
+            about="the same with one level more",
         ),
         NetworkSpec(
             name="tiny",

@@ -55,8 +55,10 @@ def start(recipe: Recipe, device: torch.device, *, weights: str | None = None, r
     """
     torch.manual_seed(recipe.seed)
     if weights:
-        network, _ = load_network(network_spec(recipe.network), weights)
-        theirs, ours = (_settings(network, c) for c in (find(recipe.network, weights)[1].config, recipe.config))
+        spec = network_spec(recipe.network)
+        network, _ = load_network(spec, weights)
+        configs = find(recipe.network, weights)[1].config, recipe.config
+        theirs, ours = (_settings(network, spec.config | config) for config in configs)
         if different := differences(ours, theirs):
             raise WeightsError(
                 f"'{weights}' is not what the recipe trains",

@@ -33,6 +33,11 @@ class Importer:
     holds: type = dict
     arguments: dict[str, Any] = field(default_factory=dict)
 
+    def convert(self, content: Any) -> dict[str, Tensor]:
+        """Our state dict from what the file holds. Raises WeightsError if that is not of this network."""
+        place, _, function = self.function.partition(":")
+        return getattr(import_module(place), function)(content, **self.arguments)
+
 
 IMPORTERS = {
     "iniknet": Importer("deblurcli.weights.published.iniknet:from_authors"),
@@ -69,9 +74,8 @@ def import_weights(
     values = content.values() if isinstance(content, dict) else content
     if not all(bool(torch.as_tensor(value).isfinite().all()) for value in values):
         raise WeightsError(f"{name}: holds values that are not numbers", "Its training failed, or it is damaged.")
-    place, _, function = importer.function.partition(":")
     try:
-        tensors = getattr(import_module(place), function)(content, **importer.arguments)
+        tensors = importer.convert(content)
     except WeightsError as error:
         raise WeightsError(f"{name}: {_shortened(str(error))}", ANOTHER) from error
     module = build_network(network)

@@ -1,0 +1,34 @@
+"""How much memory there is for networks that want to see the whole picture."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+SYSTEM, CONTAINER = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+
+
+def free_memory() -> int:
+    """Bytes that can be had without crowding others out: what Linux says is available, less if a container has less.
+
+    Elsewhere half of what the machine has, and 0 where it does not even say that.
+    """
+    free = [_table(SYSTEM).get("MemAvailable", 0) * 1024] if SYSTEM.exists() else []
+    try:
+        limit, used = (int((CONTAINER / name).read_text()) for name in ("memory.max", "memory.current"))
+        # Files that were read stay in memory only as long as nobody else needs it.
+        free.append(max(limit - used + _table(CONTAINER / "memory.stat").get("inactive_file", 0), 0))
+    except (OSError, ValueError):  # no container, or one without a limit
+        pass
+    if free:
+        return min(free)
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, ValueError, OSError):
+        return 0
+
+
+def _table(path: Path) -> dict[str, int]:
+    """Lines like ``MemAvailable:  123 kB`` or ``inactive_file 123`` → name → number."""
+    words = (line.replace(":", " ").split() for line in path.read_text().splitlines())
+    return {name: int(number) for name, number, *_ in words}

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deblurcli.arrays import Maps, Picture
+from deblurcli.backends import BACKENDS, PRECISIONS
 from deblurcli.backends.backend import Backend
 from deblurcli.errors import UsageError
 from deblurcli.networks.spec import DEFAULT_NETWORK, network_spec
@@ -22,9 +23,7 @@ from deblurcli.tiling import LARGEST_TILE, BlockMeans, Plan, Progress, average, 
 log = logging.getLogger(__name__)
 
 Tile = Literal["auto", "none"] | int
-BACKENDS = ("auto", "torch")
 DTYPES = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), 32: np.dtype(np.float32)}
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from deblurcli.arrays import Picture
 from deblurcli.cli.evaluate import SUITES as NAMES
-from deblurcli.errors import UsageError
+from deblurcli.errors import DeblurError, UsageError
 from deblurcli.evaluation import edge, photos, synthetic, text
 from deblurcli.evaluation.baselines import richardson_lucy, unsharp, wiener
 from deblurcli.evaluation.bench import MARGIN, Bench, Blurred, defocus
@@ -27,6 +27,7 @@ from deblurcli.evaluation.results import readme_table, write_report
 from deblurcli.evaluation.rows import Row, gain_summary, means
 from deblurcli.evaluation.sheet import choose, detail, write_sheet
 from deblurcli.evaluation.suites import SUITES, Report, run_suites
+from deblurcli.evaluation.timing import Case, markdown, measure
 from deblurcli.evaluation.validation import CROP, validation_cases
 from deblurcli.evaluation.validation import MARGIN as VALIDATION_MARGIN
 from deblurcli.restore import load
@@ -383,3 +384,24 @@ def test_command(tmp_path: Path, pairs: Path) -> None:
     assert "skipped LPIPS: " in done.stdout
     assert list(json.loads((tmp_path / "r.json").read_text())["suites"]) == ["real", "edge"]
     assert (tmp_path / "s.png").is_file()
+
+
+def test_benchmark(tmp_path: Path) -> None:
+    options = ["-m", "tiny", "--megapixels", "0.02", "--megapixels", "0.03", "--repeats", "1", "--device", "cpu"]
+    command = [sys.executable, "-m", "deblurcli", "benchmark", *options, "-o", "b.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "b.json").read_text())
+    assert [row["width"] * row["height"] for row in content["rows"]] == pytest.approx([20_000, 30_000], rel=0.02)
+    for row in content["rows"]:
+        (whole,), (restoring,) = row["seconds"], row["restoring"]
+        assert 0 < restoring < whole and row["peak MB"] > 100
+        assert row["seconds per megapixel"] == pytest.approx(restoring / (row["width"] * row["height"] / 1e6), rel=1e-3)
+    assert done.stdout.strip() == markdown(content["rows"])
+
+
+def test_benchmark_without_weights() -> None:
+    row = measure(Case("kpac-3", None, 0.01, 8, ("--device", "cpu")), repeats=1)
+    assert (row["network"], row["weights"]) == ("kpac-3", "untrained")
+    with pytest.raises(DeblurError, match=r"a run failed: .*no such weights file"):
+        measure(Case("tiny", "nowhere.safetensors", 0.01, 8), repeats=1)

@@ -2,50 +2,59 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import click
 
-from deblurcli.cli.restore import network_options
+from deblurcli.backends import BACKENDS, PRECISIONS
+from deblurcli.cli.restore import NetworkType, check_device
+from deblurcli.networks.spec import DEFAULT_NETWORK
 
 
 @click.command()
-@click.option("--megapixels", type=click.FloatRange(0, min_open=True), default=6.0, show_default=True)
+@click.option("-m", "--network", type=NetworkType(), multiple=True, default=[DEFAULT_NETWORK], show_default=True)
+@click.option("--weights", metavar="TAG|FILE", help="Weights, where there is one network.  [default: what there is]")
+@click.option("--backend", type=click.Choice(BACKENDS), multiple=True, default=["auto"], show_default=True)
+@click.option("--device", default="auto", metavar="auto|cpu|cuda|cuda:N|mps", callback=check_device)
+@click.option("--precision", type=click.Choice(PRECISIONS), multiple=True, default=["auto"], show_default=True)
+@click.option("--megapixels", type=click.FloatRange(0.01), multiple=True, default=[6.0], show_default=True)
 @click.option("--depth", type=click.Choice(["8", "16"]), default="8", show_default=True, help="Bits per channel.")
-@click.option("--repeats", type=click.IntRange(1), default=3, show_default=True)
-@network_options
 @click.option("--tile", metavar="auto|none|PX", default="auto", help="Side of the tiles.")
+@click.option("--repeats", type=click.IntRange(1), default=3, show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the figures to this JSON file.")
 def benchmark(
-    megapixels: float,
-    depth: str,
-    repeats: int,
-    network: str | None,
+    network: tuple[str, ...],
     weights: str | None,
-    backend: str,
+    backend: tuple[str, ...],
     device: str,
-    precision: str,
+    precision: tuple[str, ...],
+    megapixels: tuple[float, ...],
+    depth: str,
     tile: str,
+    repeats: int,
     output: Path | None,
 ) -> None:
-    """Measure seconds and peak memory of restoring one photo, program start included.
+    """Measure seconds and peak memory of restoring a photo, beside the rate at which the machine convolves.
+
+    --network, --backend, --precision and --megapixels can be given several times and are combined. Networks without
+    weights here are measured untrained, which takes as long.
 
     \b
     deblur benchmark --megapixels 24 --depth 16
-    deblur benchmark --network iniknet --weights mine.safetensors -o results/iniknet.json
+    deblur benchmark -m iniknet-fast -m kpac-3 --megapixels 0.9 --tile none -o networks.json
     """
+    from deblurcli.errors import UsageError
     from deblurcli.evaluation.results import command_line, write_results
-    from deblurcli.evaluation.timing import calibration, measure
-    from deblurcli.restore import load
+    from deblurcli.evaluation.timing import Case, markdown, measure
 
-    arguments = ["--backend", backend, "--device", device, "--precision", precision, "--tile", tile]
-    for option, value in (("--network", network), ("--weights", weights)):
-        arguments += [option, value] if value else []
-    figures = measure(megapixels, int(depth), repeats, arguments)
-    figures["calibration GFLOP/s"] = round(calibration(), 1)
-    for name, value in figures.items():
-        click.echo(f"{name}: {value}")
+    if weights and len(network) > 1:
+        raise UsageError("weights belong to one network", "Name one with --network.")
+    rows = []
+    for name, runtime, arithmetic, size in product(network, backend, precision, megapixels):
+        options = ("--backend", runtime, "--device", device, "--precision", arithmetic, "--tile", tile)
+        rows.append(measure(Case(name, weights, size, int(depth), options), repeats))
+        click.echo(f"{name}: {rows[-1]['seconds per megapixel']:.2f} s per megapixel", err=True)
+    click.echo(markdown(rows))
     if output:
-        write_results(
-            output, command_line(), {"network": str(load(network, weights, backend, device, precision))} | figures
-        )
+        write_results(output, command_line(), {"rows": rows})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deblurcli import __version__
+from deblurcli.backends import BACKENDS, PRECISIONS
 from deblurcli.cli.jobs import Job, check_existing, failure, plan_jobs
 from deblurcli.cli.messages import report, say, warn
 from deblurcli.errors import SOME_FAILED, DeblurError, PhotoError
@@ -56,17 +57,17 @@ def network_options(command: Any) -> Any:
         (
             click.option("-m", "--network", type=NetworkType(), help=f"Network.  [default: {DEFAULT_NETWORK}]"),
             click.option("--weights", metavar="TAG|FILE", help="Weights: a released tag or a .safetensors file."),
-            click.option("--backend", type=click.Choice(["auto", "torch"]), default="auto", help="Runtime."),
+            click.option("--backend", type=click.Choice(BACKENDS), default="auto", help="Runtime."),
             click.option(
                 "--device",
                 default="auto",
                 metavar="auto|cpu|cuda|cuda:N|mps",
-                callback=_check_device,
+                callback=check_device,
                 help="Where it runs. A device named here is used or refused, never replaced.",
             ),
             click.option(
                 "--precision",
-                type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+                type=click.Choice(PRECISIONS),
                 default="auto",
                 help="Arithmetic of the network.  [default: auto, which is fp32]",
             ),
@@ -76,7 +77,8 @@ def network_options(command: Any) -> Any:
     return command
 
 
-def _check_device(ctx: click.Context, param: click.Parameter, value: str) -> str:
+def check_device(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Passes what can name a device."""
     kind, colon, index = value.partition(":")
     if value in ("auto", "cpu", "cuda", "mps") or (kind == "cuda" and colon and index.isdecimal()):
         return value

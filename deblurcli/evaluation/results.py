@@ -15,6 +15,7 @@ from typing import Any
 
 from deblurcli import __version__
 from deblurcli.evaluation.suites import Report
+from deblurcli.evaluation.timing import markdown
 
 LIBRARIES = ("torch", "numpy", "pillow", "tifffile", "imagecodecs", "scikit-image", "lpips")
 
@@ -55,9 +56,10 @@ def write_report(path: Path, command: str, network: str, report: Report, folders
 
 def readme_table(folder: Path) -> str:
     """The README's figures as Markdown, from the files in ``results/``."""
-    speed, memory = (json.loads((folder / f"{name}.json").read_text()) for name in ("speed", "memory"))
+    files = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("speed", "memory", "networks")}
+    (speed,), (memory,), networks = (file["rows"] for file in files.values())
     suites = _suites(folder)
-    where = speed["environment"]
+    where = files["speed"]["environment"]
 
     def value(suite: str, measure: str, method: str = "deblur") -> float:
         return suites[suite]["summary"][measure][method]
@@ -78,7 +80,7 @@ def readme_table(folder: Path) -> str:
     photos = len({row["photo"] for row in suites["synthetic"]["rows"]})
     smallest, *_, largest = (radius for radius in radii if radius != "0")
     lines = [
-        f"`{speed['network']}`:",
+        f"`{' · '.join(speed[name] for name in ('network', 'weights', 'backend', 'device', 'precision'))}`:",
         "",
         "| what | result |",
         "|---|---|",
@@ -114,12 +116,18 @@ def readme_table(folder: Path) -> str:
         f"{value('seams', 'largest'):.2f} and {value('seams', 'mean'):.4f} of 255 |",
         f"| a {memory['width'] * memory['height'] / 1e6:.0f} megapixel 16-bit photo: largest memory | "
         f"{memory['peak MB'] / 1000:.2f} GB |",
-        f"| speed, program start included | {speed['seconds per megapixel']:.2f} s per megapixel on {where['threads']} "
-        f"threads of an {where['processor']} that convolves at {speed['calibration GFLOP/s']:.0f} GFLOP/s |",
+        f"| speed, reading and writing included | {speed['seconds per megapixel']:.2f} s per megapixel "
+        f"on {where['threads']} threads of an {where['processor']} that convolves at "
+        f"{speed['calibration GFLOP/s']:.0f} GFLOP/s |",
         "",
         "| blur radius, px | " + " | ".join(radii) + " |",
         "|---|" + "---|" * len(radii),
         "| change of PSNR, dB | " + " | ".join(f"{value('synthetic', f'gain R={r}'):+.2f}" for r in radii) + " |",
+        "",
+        "All networks on that machine, each on a photo in one piece; those without weights are untrained, as time does "
+        "not depend on them.",
+        "",
+        markdown(networks),
         "",
         "± is half the 95 % bootstrap interval. Every figure is in `results/`, with the command that made it.",
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from math import inf
 from typing import Any, Literal, overload
 
@@ -212,20 +213,27 @@ def load(
     Args:
         network: name in the table of networks; None for the default, or for what the ``weights`` file was made for.
         weights: a released tag or a ``.safetensors`` file; None for the network's default.
-        backend: "auto" or "torch".
+        backend: "auto" (PyTorch where it is installed), "torch" or "onnx".
         device: "auto", "cpu", "cuda", "cuda:N" or "mps". Named ones are used or refused, never replaced.
         precision: "auto" (fp32), "fp32", "bf16" or "fp16".
 
     Raises:
         UsageError: no such network or option. WeightsError: no fitting weights. DeviceError: no such device.
+        DeblurError: the backend is not installed.
     """
-    from deblurcli.backends.torch_backend import TorchBackend
-    from deblurcli.weights.load import load_network
-
     for value, known in ((backend, BACKENDS), (precision, PRECISIONS)):
         if value not in known:
             raise UsageError(f"'{value}' is not one of {', '.join(known)}")
     spec = network_spec(network or _network_of(weights) or DEFAULT_NETWORK)
+    if backend == "onnx" or (backend == "auto" and find_spec("torch") is None):
+        from deblurcli.backends.onnx_backend import OnnxBackend
+        from deblurcli.backends.onnx_files import onnx_file
+
+        path, tag = onnx_file(spec, weights)
+        return Deblurrer(OnnxBackend(path, spec, device, precision), tag)
+    from deblurcli.backends.torch_backend import TorchBackend
+    from deblurcli.weights.load import load_network
+
     module, tag = load_network(spec, weights)
     return Deblurrer(TorchBackend(module, spec, device, precision), tag)
 

@@ -1,4 +1,4 @@
 """What runs a network: one small protocol, one module per runtime."""
 
-BACKENDS = ("auto", "torch")
+BACKENDS = ("auto", "torch", "onnx")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")

@@ -1,11 +1,34 @@
-"""How much memory there is for networks that want to see the whole picture."""
+"""How much memory networks take, and how much there is for them."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from deblurcli.networks.spec import NetworkSpec
+
+# Measured peak of a float32 run without maps, per pixel of the tile (results/memory.json); halves and maps are covered.
+BYTES_PER_PIXEL = {
+    "iniknet": 3400.0,
+    "iniknet-fast": 640.0,
+    "gkmnet": 1900.0,
+    "p2ikt": 2900.0,
+    "kpac-2": 1200.0,
+    "kpac-3": 1100.0,
+    "tiny": 400.0,
+}
+CPU_BUDGET = 500 * 2**20
 SYSTEM, CONTAINER = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+
+
+def cpu_budget(spec: NetworkSpec) -> int:
+    """Bytes that a tile may take on a CPU: a fixed sum that keeps the program small.
+
+    But half of what is free for networks that look at the whole picture: tiles cost them exactness, or further passes
+    and wide halos.
+    """
+    wants_whole = spec.context == "global" or spec.statistics
+    return max(CPU_BUDGET, free_memory() // 2) if wants_whole else CPU_BUDGET
 
 
 def free_memory() -> int:

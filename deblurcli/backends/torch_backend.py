@@ -11,24 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deblurcli.arrays import Maps, Picture
-from deblurcli.backends.memory import free_memory
+from deblurcli.backends.memory import BYTES_PER_PIXEL, cpu_budget
 from deblurcli.errors import DeviceError, TileTooLargeError
 from deblurcli.networks.blocks import channels_last, full_precision
 from deblurcli.networks.spec import NetworkSpec
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-# Measured peak of a float32 run without maps, per pixel of the tile (results/memory.json); halves and maps are covered.
-BYTES_PER_PIXEL = {
-    "iniknet": 3400.0,
-    "iniknet-fast": 640.0,
-    "gkmnet": 1900.0,
-    "p2ikt": 2900.0,
-    "kpac-2": 1200.0,
-    "kpac-3": 1100.0,
-    "tiny": 400.0,
-}
-CPU_BUDGET = 500 * 2**20
 
 Result = TypeVar("Result")
 
@@ -121,16 +109,11 @@ class TorchBackend:
         return torch.autocast(self._device.type, DTYPES[self.precision])
 
     def memory_budget(self) -> int:
-        """On GPUs most of what is free. On CPUs a fixed sum that keeps the program small.
-
-        But half of what is free for networks that look at the whole picture: tiles cost them exactness, or further
-        passes and wide halos.
-        """
+        """On GPUs most of what is free; on CPUs, see ``cpu_budget``."""
         if self._device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self._device)
             return int(0.7 * free)
-        wants_whole = self.spec.context == "global" or self.spec.statistics
-        return max(CPU_BUDGET, free_memory() // 2) if wants_whole else CPU_BUDGET
+        return cpu_budget(self.spec)
 
     def bytes_per_pixel(self, maps: bool = False) -> float:
         """See ``Backend.bytes_per_pixel``."""

@@ -11,7 +11,7 @@ import click
 
 from deblurcli.cli.messages import say
 from deblurcli.cli.restore import NetworkType
-from deblurcli.errors import UsageError, WeightsError
+from deblurcli.errors import PhotoError, UsageError, WeightsError
 
 if TYPE_CHECKING:
     from deblurcli.weights.store import Published
@@ -175,6 +175,32 @@ def import_(file: Path, network: str, output: Path, tag: str | None, licence: st
         raise WeightsError(f"{file}: cannot be read ({error.strerror})", "Name a .pth, .pkl or .npz file.") from error
     save_checkpoint(output, tensors, header, overwrite=overwrite)
     say(f"{output}: {header.network}, {header.tag}, licence: {header.licence}")
+
+
+@weights.command()
+@click.argument("network", type=NetworkType())
+@click.argument("weights", required=False, metavar="[TAG|FILE]")
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="FILE.onnx")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
+def export(network: str, weights: str | None, output: Path, overwrite: bool) -> None:
+    """Write a network with its weights as an ONNX file, for other programs.
+
+    \b
+    deblur weights export iniknet-fast -o iniknet-fast.onnx
+    deblur weights export kpac-3 mine.safetensors -o kpac.onnx
+
+    The picture goes in and comes out as (1, 3, height, width) float32 RGB in [0, 1]. The file is kept only if ONNX
+    Runtime returns with it what PyTorch does.
+    """
+    from deblurcli.backends.onnx_files import write_onnx
+    from deblurcli.networks.spec import network_spec
+
+    if output.suffix != ".onnx":
+        raise UsageError(f"{output}: an ONNX file ends in .onnx")
+    if output.exists() and not overwrite:
+        raise PhotoError(output, "exists already", "--overwrite replaces it.")
+    write_onnx(network_spec(network), weights, output)
+    click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
 
 
 @weights.command()

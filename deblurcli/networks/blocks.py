@@ -149,9 +149,19 @@ class AtomDictionary(nn.Module):
         taps = torch.cat([kernel_coordinates(size) for size in self.sizes])
         self.register_buffer("coordinates", taps, persistent=False)
         self._kept: tuple[object, list[Tensor]] | None = None
+        self._frozen = False
+
+    def freeze(self) -> None:
+        """Makes the atoms constants, for networks that are exported and trained no more."""
+        with torch.no_grad():
+            for nth, atoms in enumerate(self.sample()):
+                self.register_buffer(f"frozen_{nth}", atoms, persistent=False)
+        self._frozen = True
 
     def forward(self) -> list[Tensor]:
         """One (N, 1, size, size) tensor for each size, ready to be a convolution's weight. Do not modify in place."""
+        if self._frozen:
+            return [self.get_buffer(f"frozen_{nth}") for nth in range(len(self.sizes))]
         parameters = list(self.parameters())
         # Tensors made in inference mode have no version counter; compilers must see the computation, not its result.
         if torch.is_grad_enabled() or torch.compiler.is_compiling() or any(p.is_inference() for p in parameters):

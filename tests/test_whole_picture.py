@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import platform
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -261,3 +264,23 @@ def test_seams_can_be_measured(everywhere: NetworkSpec, tmp_path: Path) -> None:
     for deblurrer in (deblurrer_of(everywhere), nested()):
         measured = run_suites(("seams",), Bench(deblurrer, tmp_path)).summaries()["seams"]
         assert 0 <= measured["largest"]["deblur"] < 1
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_freed_memory_is_kept() -> None:
+    """A large tensor is mapped once: those after it take the pages that it left."""
+    script = """
+import resource, torch
+from deblurcli.backends.memory import keep_freed_memory
+assert keep_freed_memory()
+faults = []
+for _ in range(4):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    tensor = torch.ones(2**26)  # 256 MB
+    del tensor
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(*faults)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    first, *others = map(int, done.stdout.split())
+    assert max(others) < first / 10

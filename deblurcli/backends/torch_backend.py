@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deblurcli.arrays import Maps, Picture
-from deblurcli.backends.memory import free_memory
+from deblurcli.backends.memory import free_memory, keep_freed_memory
 from deblurcli.errors import DeviceError, TileTooLargeError
 from deblurcli.networks.blocks import channels_last, full_precision
 from deblurcli.networks.spec import NetworkSpec
@@ -67,6 +67,8 @@ class TorchBackend:
         self.device = str(self._device)
         self.precision = "fp32" if precision == "auto" else precision
         self._network = channels_last(network.to(self._device)).eval()
+        if self._device.type == "cpu":
+            keep_freed_memory()
 
     def run(
         self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()

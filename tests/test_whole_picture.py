@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import platform
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -182,11 +185,11 @@ def deblurrer_of(spec: NetworkSpec) -> Deblurrer:
 
 
 def test_the_whole_picture_is_preferred(everywhere: NetworkSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch_backend, "free_memory", lambda: 40 * 2**30)
+    monkeypatch.setattr(memory, "free_memory", lambda: 40 * 2**30)
     assert len(deblurrer_of(TINY).plan(1500, 2000).tiles) > 1
     assert len(nested().plan(1500, 2000).tiles) == 1
     assert len(deblurrer_of(everywhere).plan(4000, 6000).tiles) == 1
-    monkeypatch.setattr(torch_backend, "free_memory", lambda: 10 * 2**30)
+    monkeypatch.setattr(memory, "free_memory", lambda: 10 * 2**30)
     height, width = deblurrer_of(everywhere).plan(4000, 6000).tile_shape
     assert 2048**2 < height * width <= 5 * 2**30 / torch_backend.BYTES_PER_PIXEL["tiny"]
 
@@ -261,3 +264,23 @@ def test_seams_can_be_measured(everywhere: NetworkSpec, tmp_path: Path) -> None:
     for deblurrer in (deblurrer_of(everywhere), nested()):
         measured = run_suites(("seams",), Bench(deblurrer, tmp_path)).summaries()["seams"]
         assert 0 <= measured["largest"]["deblur"] < 1
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_freed_memory_is_kept() -> None:
+    """Most large tensors are not mapped anew: they take the pages that others left."""
+    script = """
+import resource, torch
+from deblurcli.backends.memory import keep_freed_memory
+assert keep_freed_memory()
+faults = []
+for _ in range(32):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    tensor = torch.ones(2**26)  # 256 MB
+    del tensor
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(*faults)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    faults = [int(word) for word in done.stdout.split()]
+    assert sum(faults) < max(faults) * len(faults) / 2

@@ -1,8 +1,10 @@
-"""How much memory networks take, and how much there is for them."""
+"""How much memory networks take, how much there is for them, and what becomes of it when they free it."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 from pathlib import Path
 
 from deblurcli.networks.spec import NetworkSpec
@@ -49,6 +51,19 @@ def free_memory() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (AttributeError, ValueError, OSError):
         return 0
+
+
+def keep_freed_memory() -> bool:
+    """Makes glibc keep what tensors free for the next ones. True if it does.
+
+    By default it takes every large tensor from the system and gives it back, so that each is mapped anew, page by page:
+    a third of the time of a large network on a CPU.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    trim_threshold, mmap_max = -1, -4  # from malloc.h
+    mallopt = ctypes.CDLL(None).mallopt
+    return bool(mallopt(mmap_max, 0)) and bool(mallopt(trim_threshold, 2**31 - 1))
 
 
 def _table(path: Path) -> dict[str, int]:

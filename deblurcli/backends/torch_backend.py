@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deblurcli.arrays import Maps, Picture
-from deblurcli.backends.memory import BYTES_PER_PIXEL, cpu_budget
+from deblurcli.backends.memory import BYTES_PER_PIXEL, cpu_budget, keep_freed_memory
 from deblurcli.errors import DeviceError, TileTooLargeError
 from deblurcli.networks.blocks import channels_last, full_precision
 from deblurcli.networks.spec import NetworkSpec
@@ -55,6 +55,8 @@ class TorchBackend:
         self.device = str(self._device)
         self.precision = "fp32" if precision == "auto" else precision
         self._network = channels_last(network.to(self._device)).eval()
+        if self._device.type == "cpu":
+            keep_freed_memory()
 
     def run(
         self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()

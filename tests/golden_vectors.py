@@ -41,6 +41,11 @@ def load_golden(name: str) -> Golden:
     return Golden(weights, picture, expected, description["parameters"])
 
 
+def noise(*shape: int, seed: int = 1) -> Tensor:
+    """Any input will do: uniform noise in [0, 1], the same each time."""
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
 def normal(seed: int, key: str, shape: list[int]) -> NDArray[np.float32]:
     rng = np.random.default_rng([seed, zlib.crc32(key.encode())])
     return np.asarray(rng.standard_normal(tuple(shape)), dtype=np.float32)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from golden_vectors import noise
 from test_training import CPU, SMALL, run
 from torch import Tensor
 
@@ -23,10 +24,6 @@ from deblurcli.training.losses import total_loss
 from deblurcli.weights.load import load_network
 
 SPEC = network_spec("ggkmnet")
-
-
-def noise(*shape: int, seed: int = 1) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def randomised(**config: int | bool) -> GGKMNet:

@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from golden_vectors import TOLERANCE, Golden, load_golden
+from golden_vectors import TOLERANCE, Golden, load_golden, noise
 from torch import Tensor
 
 from deblurcli.errors import WeightsError
@@ -46,10 +46,6 @@ def golden_outputs(network: INIKNet, x: Tensor) -> dict[str, Tensor]:
         atoms = {f"atoms_{v.shape[-1]}": v.squeeze(1) for v in network.dictionary()}
     half, quarter = restored.coarse
     return {"output": restored.picture, "output_half": half, "output_quarter": quarter, **restored.maps, **atoms}
-
-
-def noise(*shape: int) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(1))
 
 
 # ---- equal to the authors' ----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from golden_vectors import TOLERANCE, Golden, load_golden
+from golden_vectors import TOLERANCE, Golden, load_golden, noise
 from torch import Tensor
 
 from deblurcli.errors import WeightsError
@@ -40,10 +40,6 @@ def small() -> KPAC:
     network = KPAC(levels=3, width=12).eval()
     torch.nn.init.normal_(network.last.fuse.weight, std=0.05)
     return network
-
-
-def noise(*shape: int) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(1))
 
 
 def golden_outputs(network: torch.nn.Module, x: Tensor) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from golden_vectors import TOLERANCE, Golden, load_golden
+from golden_vectors import TOLERANCE, Golden, load_golden, noise
 from torch import Tensor, nn
 
 from deblurcli.errors import WeightsError
@@ -50,10 +50,6 @@ def golden_outputs(network: nn.Module, x: Tensor) -> dict[str, Tensor]:
     kernels = network.get_buffer("deconvolve.bank.kernels").unsqueeze(1)
     pictures = {"output": restored.picture, "output_half": half, "output_quarter": quarter}
     return {**pictures, "inverse_gaussians": kernels}
-
-
-def noise(*shape: int) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(1))
 
 
 # ---- equal to the authors' ----------------------------------------------------------------------------------------

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from deblurcli.cli.messages import table_console
 from deblurcli.cli.restore import network_options
 
 if TYPE_CHECKING:
     from deblurcli.evaluation.suites import Report
 
-WIDTH = 120  # columns of the table where there is no terminal
 SUITES = ("synthetic", "real", "sharp", "noise", "edge", "text", "seams")
 LAYOUTS = ("dpdd", "lfdof", "realdof", "rtf", "ded", "cuhk", "multifocus")
 CROPS = ("whole", "iniknet", "p2ikt")
@@ -90,7 +89,6 @@ def evaluate(
 
 def _print(report: Report, title: str) -> None:
     """One table of everything: a line per measure, a column per method; papers' scores; and what was skipped."""
-    from rich.console import Console
     from rich.table import Table
 
     from deblurcli.evaluation.published import as_table
@@ -105,8 +103,7 @@ def _print(report: Report, title: str) -> None:
         for number, (measure, values) in enumerate(lines.items()):
             cells = (f"{values[m]:.3f}" if m in values else "" for m in methods)
             table.add_row("" if number else suite, measure, *cells)
-    # A file or a pipe has no width of its own.
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console = table_console()
     console.print(table)
     if report.published:
         console.print("", as_table(report.published))

@@ -1,8 +1,21 @@
-"""What the program says to people: always on stderr, and, errors and warnings apart, only to a terminal."""
+"""What the program says to people: on stderr and, errors and warnings apart, only to a terminal; tables on stdout."""
 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDTH = 120  # columns of a table where there is no terminal: a file or a pipe has no width of its own
+
+
+def table_console() -> Console:
+    """Where results that people asked for are printed as tables."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else WIDTH)
 
 
 def say(text: str, *, verbosity: int = 0) -> None:

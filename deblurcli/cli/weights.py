@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deblurcli.cli.messages import say
+from deblurcli.cli.messages import say, table_console
 from deblurcli.cli.restore import NetworkType
 from deblurcli.errors import PhotoError, UsageError, WeightsError
 
 if TYPE_CHECKING:
     from deblurcli.weights.store import Published
-
-WIDTH = 120  # columns of the table where there is no terminal
 
 
 @click.group()
@@ -38,7 +36,6 @@ def list_() -> None:
     \b
     deblur weights list
     """
-    from rich.console import Console
     from rich.table import Table
 
     from deblurcli.networks.spec import DEFAULT_NETWORK
@@ -60,7 +57,7 @@ def list_() -> None:
                 "" if gain is None else f"{gain:+.2f}",
                 "" if sharp is None else f"{sharp:.1f}",
             )
-    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
+    table_console().print(table)
     click.echo("\n'deblur weights fetch NETWORK.WEIGHTS' gets what is not fetched.")
 
 

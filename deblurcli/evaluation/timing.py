@@ -87,6 +87,7 @@ def measure(case: Case, repeats: int) -> dict[str, Any]:
     height = round((case.megapixels * 1e6 / 1.5) ** 0.5)
     width = round(height * 1.5)
     seconds, restoring, peaks = [], [], []
+    row: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.tif", Path(folder) / "out.tif"
         _write_photo(source, height, width, case.depth)

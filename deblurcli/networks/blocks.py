@@ -60,6 +60,18 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
+def lstm_state(gates: Tensor, memory: Tensor) -> State:
+    """The next state of an LSTM cell.
+
+    Args:
+        gates: i, f, o and g, stacked along the channels and not yet squashed, (B, 4·C, H, W).
+        memory: of the state before, (B, C, H, W).
+    """
+    i, f, o, g = gates.chunk(4, dim=1)
+    memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()
+    return o.sigmoid() * memory.tanh(), memory
+
+
 def resize(x: Tensor, factor: float) -> Tensor:
     """Bilinear, without antialiasing: ``factor`` 1/2 averages 2×2 pixels, 1/4 the inner 2×2 of each 4×4."""
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deblurcli.networks.blocks import State
+from deblurcli.networks.blocks import State, lstm_state
 
 
 def gaussian_profiles(count: int) -> list[Tensor]:
@@ -120,17 +120,14 @@ class CoefficientHead(nn.Module):
         Returns:
             Coefficients (B, K, H, W), and the state for the next scale, still at half the size of this one.
         """
-        averaged, dtype = (
-            F.avg_pool2d(features, 2),
-            self.gates.weight.dtype,
-        )  # the coefficients' own, also under autocast
+        averaged = F.avg_pool2d(features, 2)
+        dtype = self.gates.weight.dtype  # the coefficients' own, also under autocast
         if state is None:
             zeros = averaged.new_zeros(len(averaged), self.gates.out_channels // 4, *averaged.shape[-2:])
             state = zeros, zeros
         hidden, memory = state
-        i, f, o, g = self.gates(torch.cat([averaged, hidden.to(averaged.dtype)], dim=1)).to(dtype).chunk(4, dim=1)
-        memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()
-        hidden = o.sigmoid() * memory.tanh()
+        gates = self.gates(torch.cat([averaged, hidden.to(averaged.dtype)], dim=1)).to(dtype)
+        hidden, memory = lstm_state(gates, memory)
         context = F.interpolate(hidden, scale_factor=2, mode="nearest")
         detail = self.detail(features).to(dtype)
         return 2 * torch.sigmoid(context * detail + context) - 1, (hidden, memory)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deblurcli.networks.blocks import Block, State, resize
+from deblurcli.networks.blocks import Block, State, lstm_state, resize
 
 
 def conv(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
@@ -83,9 +83,7 @@ class LSTMCell(nn.Module):
             zeros = x.new_zeros(x.shape[0], self.channels, *x.shape[2:])
             state = zeros, zeros
         hidden, memory = state
-        i, f, o, g = self.gates(torch.cat([x, hidden], 1)).chunk(4, 1)
-        memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()
-        return o.sigmoid() * memory.tanh(), memory
+        return lstm_state(self.gates(torch.cat([x, hidden], 1)), memory)
 
 
 class AlphaUnit(nn.Module):

@@ -24,6 +24,7 @@ from deblurcli.networks.blocks import (
     ChannelNorm,
     State,
     full_precision,
+    lstm_state,
     reflect_conv,
     residual_blocks,
     resize,
@@ -74,9 +75,7 @@ class ConvLSTMCell(nn.Module):
     def forward(self, x: Tensor, state: State | None) -> State:
         """Feature (B, C, H, W) and state, or None for zeros → the next state, two (B, C, H, W)."""
         hidden, memory = state or (torch.zeros_like(x), torch.zeros_like(x))
-        i, f, o, g = self.gates(self.body(torch.cat([x, hidden], dim=1))).chunk(4, dim=1)
-        memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()
-        return o.sigmoid() * memory.tanh(), memory
+        return lstm_state(self.gates(self.body(torch.cat([x, hidden], dim=1))), memory)
 
 
 class DuplexLSTM(nn.Module):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deblurcli.arrays import Maps, Picture
-from deblurcli.backends import BACKENDS, PRECISIONS
+from deblurcli.backends import BACKENDS, ONNX_DEVICES, PRECISIONS
 from deblurcli.backends.backend import Backend
 from deblurcli.errors import UsageError
 from deblurcli.networks.spec import DEFAULT_NETWORK, network_spec
@@ -213,24 +213,28 @@ def load(
     Args:
         network: name in the table of networks; None for the default, or for what the ``weights`` file was made for.
         weights: a released tag or a ``.safetensors`` file; None for the network's default.
-        backend: "auto" (PyTorch where it is installed), "torch" or "onnx".
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps". Named ones are used or refused, never replaced.
-        precision: "auto" (fp32), "fp32", "bf16" or "fp16".
+        backend: "auto", "torch" or "onnx". ``auto`` is PyTorch where it is installed, which measured faster than ONNX
+            Runtime, unless the device is one of the latter's.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps", with ONNX Runtime also "tensorrt" or "directml". Named ones
+            are used or refused, never replaced.
+        precision: "auto" (fp32), "fp32", "bf16" (PyTorch only) or "fp16".
 
     Raises:
         UsageError: no such network or option. WeightsError: no fitting weights. DeviceError: no such device.
-        DeblurError: the backend is not installed.
+        ModuleNotFoundError: PyTorch is needed and not installed.
     """
     for value, known in ((backend, BACKENDS), (precision, PRECISIONS)):
         if value not in known:
             raise UsageError(f"'{value}' is not one of {', '.join(known)}")
     spec = network_spec(network or _network_of(weights) or DEFAULT_NETWORK)
-    if backend == "onnx" or (backend == "auto" and find_spec("torch") is None):
+    if backend == "onnx" or (backend == "auto" and (device in ONNX_DEVICES or find_spec("torch") is None)):
         from deblurcli.backends.onnx_backend import OnnxBackend
         from deblurcli.backends.onnx_files import onnx_file
 
-        path, tag = onnx_file(spec, weights)
-        return Deblurrer(OnnxBackend(path, spec, device, precision), tag)
+        if precision == "bf16":
+            raise UsageError("ONNX Runtime does not compute in bf16", "Use --precision fp16, or --backend torch.")
+        path, tag = onnx_file(spec, weights, "fp32" if precision == "auto" else precision)
+        return Deblurrer(OnnxBackend(path, spec, device), tag)
     from deblurcli.backends.torch_backend import TorchBackend
     from deblurcli.weights.load import load_network
 

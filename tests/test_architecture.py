@@ -62,6 +62,7 @@ TORCH_FREE = (
     "weights.checkpoint",
     "backends.backend",
     "backends.onnx_backend",
+    "backends.onnx_files",
 )
 
 

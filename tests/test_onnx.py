@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
+import torch.nn.functional as F
 
 import deblurcli
-from deblurcli.backends import onnx_backend
+from deblurcli.backends import onnx_backend, onnx_export
 from deblurcli.backends.onnx_backend import OnnxBackend, choose_provider
+from deblurcli.backends.onnx_export import export_onnx
 from deblurcli.backends.onnx_files import onnx_file
 from deblurcli.backends.torch_backend import TorchBackend
 from deblurcli.errors import DeblurError, DeviceError, TileTooLargeError, UsageError, WeightsError
+from deblurcli.networks import ggkmnet
 from deblurcli.networks.build import build_network
-from deblurcli.networks.spec import NETWORKS, network_spec
+from deblurcli.networks.spec import DEFAULT_NETWORK, NETWORKS, network_spec
 from deblurcli.restore import Deblurrer
-from deblurcli.weights.checkpoint import Header, save_checkpoint
-from deblurcli.weights.store import cache_folder
+
+# As few of everything as there can be: exporting takes a minute for each network as it is. Those left out have the
+# graph of another with other numbers.
+SMALL: dict[str, dict[str, Any]] = {
+    "iniknet": {"sizes": (1, 3, 5), "atoms": 2, "width": 8, "blocks": 1},
+    "iniknet-fast": {"widths": (8, 8, 8), "depths": (1, 1, 1), "atoms": 3, "sizes": (5, 9), "levels": 2},
+    "ggkmnet": {"width": 8},
+    "gkmnet": {"gaussians": 2, "width": 8},
+    "p2ikt": {"gaussians": 1, "kernel_size": 3, "kernel_width": 8, "width": 8, "deep": 16, "heads": 2},
+    "kpac-3": {},
+    "tiny": {},
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,47 +47,48 @@ def tiny() -> Deblurrer:
     return deblurcli.load("tiny", backend="onnx", device="cpu")
 
 
-def noise(height: int, width: int) -> np.ndarray:
-    return np.random.default_rng(1).random((height, width, 3), dtype=np.float32)
+def blurred(height: int, width: int) -> np.ndarray:
+    """(height, width, 3) in [0, 1]; sharp pictures might come back as they were."""
+    noise = torch.rand(1, 3, height // 4 + 1, width // 4 + 1, generator=torch.Generator().manual_seed(1))
+    return F.interpolate(noise, (height, width), mode="bicubic")[0].clamp(0, 1).permute(1, 2, 0).numpy()
 
 
-@pytest.fixture(scope="module", params=[name for name, spec in NETWORKS.items() if name != "ggkmnet-large"])
-def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[TorchBackend, OnnxBackend]:
-    """A network with weights none of which is zero, in both runtimes. The larger GGKMNet has the graph of the other."""
-    spec = network_spec(request.param)
+def close(found: np.ndarray, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(found, expected, atol=1e-5 * max(float(np.ptp(expected)), 1), rtol=0)
+
+
+def test_small_ones_stand_for_all() -> None:
+    built = {spec.build for spec in NETWORKS.values()}
+    assert built == {NETWORKS[name].build for name in SMALL}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_equals_torch(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = network_spec(name)
+    monkeypatch.setattr(ggkmnet, "GROUPS", 3)
     torch.manual_seed(0)
-    network = build_network(spec.name).eval()
+    network = build_network(name, SMALL[name]).eval()
     with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.ndim > 1 and not parameter.any():
-                parameter.normal_(std=0.02)
-    path = tmp_path_factory.mktemp("onnx") / "weights.safetensors"
-    save_checkpoint(path, network.state_dict(), Header(spec.name, "made-up"))
-    file, tag = onnx_file(spec, str(path))
-    assert tag == "made-up" and file.parent == cache_folder() / "onnx"
-    return TorchBackend(network, spec, "cpu"), OnnxBackend(file, spec, "cpu")
-
-
-def test_equals_torch(both: tuple[TorchBackend, OnnxBackend]) -> None:
-    ours, theirs = both
-    spec = ours.spec
+        for parameter in network.parameters():  # much of what starts at zero would hide what is wrong behind it
+            parameter += 0.02 * torch.randn_like(parameter)
+    path = tmp_path / "network.onnx"
+    path.write_bytes(export_onnx(network, spec, "made-up", "MIT"))
+    ours, theirs = TorchBackend(network, spec, "cpu"), OnnxBackend(path, spec, "cpu")
     for steps in (1, 2):
         side = max(spec.min_size, 64) * steps
-        picture = noise(side, side + spec.multiple_of)
+        picture = blurred(side, side + 3 * spec.multiple_of)
         (expected, maps), (found, planes) = ours.run(picture, maps=True), theirs.run(picture, maps=True)
         assert np.abs(expected - picture).max() > 1e-3  # it does something
-        np.testing.assert_allclose(found, expected, atol=1e-5 * max(float(np.ptp(expected)), 1), rtol=0)
-        assert maps.keys() == planes.keys()
-        for name, plane in maps.items():
-            np.testing.assert_allclose(planes[name], plane, atol=1e-5 * max(float(np.ptp(plane)), 1), rtol=0)
+        close(found, expected)
+        assert list(planes) == list(maps) == [m.name for m in spec.maps]
+        for plane in maps:
+            close(planes[plane], maps[plane])
         known: list[np.ndarray] = []
         for _ in range(spec.statistics):
             expected, found = ours.statistic(picture, known), theirs.statistic(picture, known)
-            np.testing.assert_allclose(found, expected, atol=1e-5 * max(float(np.ptp(expected)), 1), rtol=0)
+            close(found, expected)
             known.append(expected.mean((0, 1)) + 0.1)  # not this picture's own
-        expected, _ = ours.run(picture, statistics=known)
-        found, _ = theirs.run(picture, statistics=known)
-        np.testing.assert_allclose(found, expected, atol=1e-5 * max(float(np.ptp(expected)), 1), rtol=0)
+        close(theirs.run(picture, statistics=known)[0], ours.run(picture, statistics=known)[0])
 
 
 def test_atoms_are_constants(tiny: Deblurrer) -> None:
@@ -83,10 +100,28 @@ def test_atoms_are_constants(tiny: Deblurrer) -> None:
 
 
 def test_whole_photos(tiny: Deblurrer) -> None:
-    picture = noise(150, 210)
+    picture = blurred(150, 210)
     by_torch = deblurcli.load("tiny", backend="torch", device="cpu")
     assert str(tiny) == "tiny · random · onnx · cpu · fp32"
-    np.testing.assert_allclose(tiny(picture), by_torch(picture), atol=1e-5, rtol=0)
+    close(tiny(picture), by_torch(picture))
+
+
+def test_half_precision() -> None:
+    half = deblurcli.load("tiny", backend="onnx", precision="fp16")
+    assert half.backend.precision == "fp16"
+    picture = blurred(128, 192)
+    exact, _ = deblurcli.load("tiny", backend="torch", device="cpu").backend.run(picture)
+    difference = 255 * np.abs(half.backend.run(picture)[0] - exact)
+    assert 0 < difference.mean() <= 0.5 and difference.max() <= 4
+    assert onnx_file(network_spec("tiny"), None, "fp16") != onnx_file(network_spec("tiny"))
+
+
+def test_a_file_is_kept_only_if_it_is_right(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DEBLUR_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(onnx_export, "TOLERANCES", {"fp32": (1e-12, 1e-12)})
+    with pytest.raises(DeblurError, match=r"tiny: ONNX Runtime's 'restored' is .* nothing was written"):
+        deblurcli.load("tiny", backend="onnx")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_out_of_memory_is_recognised(tiny: Deblurrer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +131,7 @@ def test_out_of_memory_is_recognised(tiny: Deblurrer, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(tiny.backend, "_session", Session())
     with pytest.raises(TileTooLargeError, match="cpu is out of memory on a tile of 64 × 64 px"):
-        tiny.backend.run(noise(64, 64))
+        tiny.backend.run(blurred(64, 64))
 
 
 def test_devices_are_had_or_refused(tiny: Deblurrer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,61 +142,95 @@ def test_devices_are_had_or_refused(tiny: Deblurrer, monkeypatch: pytest.MonkeyP
     class WithGPU:
         """An ONNX Runtime that has the CUDA provider, and falls back without a word where there is no GPU."""
 
-        RunOptions = onnxruntime.RunOptions
+        SessionOptions = onnxruntime.SessionOptions
+        preload_dlls = staticmethod(lambda: None)
 
         @staticmethod
         def get_available_providers() -> list[str]:
             return ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
         @staticmethod
-        def InferenceSession(path: str, providers: object) -> object:  # noqa: N802
-            return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        def InferenceSession(path: str, settings: object, providers: object) -> object:  # noqa: N802
+            return onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
 
     path, _ = onnx_file(network_spec("tiny"))
-    monkeypatch.setattr(onnx_backend, "runtime", WithGPU)
+    monkeypatch.setattr(onnx_backend, "onnxruntime", WithGPU)
     assert choose_provider("cuda:1") == ("CUDAExecutionProvider", {"device_id": "1"})
     with pytest.raises(DeviceError, match="fell back to CPUExecutionProvider"):
         OnnxBackend(path, network_spec("tiny"), "cuda")
     assert OnnxBackend(path, network_spec("tiny"), "auto").device == "cpu"
 
 
-def test_what_cannot_be_used_is_refused(tiny: Deblurrer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="fp32, not in bf16"):
+def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not compute in bf16"):
         deblurcli.load("tiny", backend="onnx", precision="bf16")
+    with pytest.raises(DeviceError, match="no device 'directml': this ONNX Runtime has no Dml"):
+        deblurcli.load("tiny", device="directml")
+    with pytest.raises(DeviceError, match="no device 'tensorrt': PyTorch has none"):
+        deblurcli.load("tiny", device="tensorrt", backend="torch")
     damaged = tmp_path / "damaged.onnx"
     damaged.write_bytes(b"no model")
     with pytest.raises(WeightsError, match=r"damaged\.onnx: ONNX Runtime cannot use it"):
         OnnxBackend(damaged, network_spec("tiny"))
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(DeblurError, match="ONNX Runtime is not installed"):
-        deblurcli.load("tiny", backend="onnx")
 
 
 def test_released_weights_have_their_file() -> None:
     """The default network runs where PyTorch is not: its file is beside its weights, and of these weights."""
-    path, tag = onnx_file(network_spec("iniknet-fast"))
+    spec = network_spec(DEFAULT_NETWORK)
+    path, tag = onnx_file(spec)
     assert (path.suffix, path.parent.name) == (".onnx", "weights")
-    picture = noise(128, 192)
-    by_torch = deblurcli.load("iniknet-fast", tag, backend="torch", device="cpu")
-    found, _ = OnnxBackend(path, network_spec("iniknet-fast"), "cpu").run(picture)
-    np.testing.assert_allclose(found, by_torch.backend.run(picture)[0], atol=1e-5, rtol=0)
+    picture = blurred(128, 192)
+    expected, _ = deblurcli.load(spec.name, tag, backend="torch", device="cpu").backend.run(picture)
+    assert np.abs(expected - picture).max() > 0.05
+    close(OnnxBackend(path, spec, "cpu").run(picture)[0], expected)
+
+
+def run_without_torch(*arguments: str) -> subprocess.CompletedProcess[str]:
+    hidden = "import sys; sys.modules['torch'] = None; from deblurcli.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", hidden, *arguments], capture_output=True, text=True)
 
 
 def test_without_torch(tmp_path: Path) -> None:
     """``auto`` is then ONNX Runtime."""
-    deblurcli.write_photo(tmp_path / "in.png", deblurcli.Photo((noise(70, 90) * 255).astype(np.uint8)))
-    hidden = "import sys; sys.modules['torch'] = None; from deblurcli.cli import main; main()"
-    command = [sys.executable, "-c", hidden, str(tmp_path / "in.png"), "-o", str(tmp_path / "out.png"), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    deblurcli.write_photo(tmp_path / "in.png", deblurcli.Photo((blurred(70, 90) * 255).astype(np.uint8)))
+    done = run_without_torch(str(tmp_path / "in.png"), "-o", str(tmp_path / "out.png"), "--json", "--export-maps")
     assert done.returncode == 0, done.stderr
-    assert '"backend": "onnx"' in done.stdout and (tmp_path / "out.png").is_file()
+    assert json.loads(done.stdout)["backend"] == "onnx" and (tmp_path / "out.png").is_file()
+    assert (tmp_path / "out.maps" / "maps.npz").is_file()
 
 
-def test_export(tmp_path: Path) -> None:
-    path = tmp_path / "tiny.onnx"
-    command = [sys.executable, "-m", "deblurcli", "weights", "export", "tiny", "-o", str(path)]
-    assert subprocess.run(command, capture_output=True).returncode == 0
+@pytest.mark.parametrize("arguments", [["-m", "tiny"], ["--backend", "torch"], ["--precision", "fp16"]])
+def test_what_needs_torch_says_so(arguments: list[str], tmp_path: Path) -> None:
+    deblurcli.write_photo(tmp_path / "in.png", deblurcli.Photo((blurred(70, 90) * 255).astype(np.uint8)))
+    # In a cache of its own: elsewhere the file may have been made.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEBLUR_WEIGHTS", str(tmp_path / "cache"))
+        done = run_without_torch(str(tmp_path / "in.png"), "-o", str(tmp_path / "out.png"), *arguments)
+    assert done.returncode == 1 and not (tmp_path / "out.png").exists()
+    assert "error: this needs the Python package torch, which is not installed" in done.stderr
+    assert "pip install torch" in done.stderr
+
+
+def export(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "deblurcli", "weights", "export", "tiny", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_export_for_darktable(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.dtmodel"
+    assert export("-o", str(path), "--format", "dtmodel").returncode == 0
+    with ZipFile(path) as archive:
+        assert json.loads(archive.read("deblur-tiny/config.json"))["id"] == "deblur-tiny"
+        session = onnxruntime.InferenceSession(archive.read("deblur-tiny/model.onnx"))
+    assert [len(session.get_inputs()), len(session.get_outputs())] == [1, 1]
+    picture = blurred(64, 96)
+    found = np.asarray(session.run(None, {"picture": picture.transpose(2, 0, 1)[None]})[0])
+    expected, _ = deblurcli.load("tiny", backend="torch", device="cpu").backend.run(picture)
+    close(found[0].transpose(1, 2, 0), expected.clip(0, 1))
+
     before = path.read_bytes()
-    again = subprocess.run(command, capture_output=True, text=True)
+    again = export("-o", str(path), "--format", "dtmodel")
     assert again.returncode == 1 and "exists already" in again.stderr
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+    wrong = export("-o", str(tmp_path / "tiny.zip"))
+    assert wrong.returncode == 2 and "ends in .onnx" in wrong.stderr

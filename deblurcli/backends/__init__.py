@@ -2,3 +2,4 @@
 
 BACKENDS = ("auto", "torch", "onnx")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+ONNX_DEVICES = ("tensorrt", "directml")  # that PyTorch does not know

@@ -4,23 +4,30 @@ The contract of such a file, also for other programs than this one:
 
 * input ``picture`` (1, 3, H, W) float32, RGB as displayed in [0, 1]; H and W multiples of ``multiple_of`` and at least
   ``min_size``;
-* for networks that average over the whole picture, inputs ``average_0`` … (1, C, 1, 1), and outputs ``look_0`` …
-  (1, C, H / s, W / s): the average of ``look_k`` is ``average_k``, and hangs on the averages before it alone;
-* output ``restored`` (1, 3, H, W), not clipped, and one output per map of the network. What is not asked for need not
-  be computed (``only_execute_path_to_fetches``);
-* metadata ``format``, ``network``, ``tag``, ``multiple_of``, ``min_size``, ``licence``.
+* for networks that average over the whole picture, inputs ``average_0`` … (1, C, 1, 1), NaN where the average is to be
+  this picture's own, and outputs ``look_0`` … (1, C, H / s, W / s): the average of ``look_k`` is ``average_k``;
+* output ``restored`` (1, 3, H, W), not clipped, and one output per map of the network, all float32;
+* metadata ``format``, ``network``, ``tag``, ``precision``, ``multiple_of``, ``min_size``, ``licence``.
 
-Kernel atoms depend on the weights alone and are constants of the file.
+Kernel atoms depend on the weights alone and are constants of the file. An fp16 file computes in 16 bit exactly where
+PyTorch's autocast does; its pictures are float32 all the same.
 """
 
 from __future__ import annotations
 
 import copy
+import io
+import json
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deblurcli.errors import DeblurError
@@ -30,106 +37,177 @@ from deblurcli.networks.spec import NetworkSpec
 FORMAT = "deblur-onnx-1"
 OPSET = 20
 LARGEST_SIDE = 2**15  # px; exporters want a bound
-TOLERANCE = 1e-5
+# How far a file's results may be from PyTorch's in fp32, (mean, largest), as a share of what they span.
+TOLERANCES = {"fp32": (1e-5, 1e-5), "fp16": (0.5 / 255, 4 / 255)}
 
 
 class Contract(nn.Module):
-    """The network with the inputs and outputs of the file."""
+    """The network with the inputs and outputs of the file.
 
-    def __init__(self, network: nn.Module, spec: NetworkSpec) -> None:
+    Args:
+        half: in 16 bit where autocast thinks it safe.
+        bare: a picture in and the restored picture out, clipped to [0, 1], and nothing else.
+    """
+
+    def __init__(self, network: nn.Module, spec: NetworkSpec, half: bool = False, bare: bool = False) -> None:
         super().__init__()
-        self.network, self.spec = network, spec
+        self.network, self.spec, self.half_precision, self.bare = network, spec, half, bare
 
     def forward(self, picture: Tensor, averages: list[Tensor]) -> tuple[Tensor, ...]:
-        """A picture and all averages → the restored picture, the maps, and what is averaged."""
+        """A picture and its averages → the restored picture, the maps, and what is averaged."""
         spec = self.spec
         x = picture.flip(1) if spec.channel_order == "bgr" else picture
-        restored = self.network(x, maps=True, **({"statistics": averages} if averages else {}))
+        looks: list[Tensor] = []
+        used: list[Tensor] = []
+        with torch.autocast("cpu", torch.float16) if self.half_precision else nullcontext():
+            for given in averages:
+                looks.append(self.network.statistic(x, used).float())  # type: ignore[operator]
+                used.append(torch.where(given.isnan(), looks[-1].mean((2, 3), keepdim=True), given))
+            restored = self.network(x, maps=not self.bare, **({"statistics": used} if used else {}))
         image = restored.picture.flip(1) if spec.channel_order == "bgr" else restored.picture
-        looks = [self.network.statistic(x, averages[:k]) for k in range(spec.statistics)]  # type: ignore[operator]
-        return (image, *(restored.maps[m.name] for m in spec.maps), *looks)
+        if self.bare:
+            return (image.float().clamp(0, 1),)
+        return tuple(t.float() for t in (image, *(restored.maps[m.name] for m in spec.maps), *looks))
 
 
-def names(spec: NetworkSpec) -> tuple[list[str], list[str]]:
-    """Names of the inputs and of the outputs of a network's file."""
-    count = range(spec.statistics)
-    inputs = ["picture", *(f"average_{k}" for k in count)]
-    return inputs, ["restored", *(m.name for m in spec.maps), *(f"look_{k}" for k in count)]
-
-
-def export_onnx(network: nn.Module, spec: NetworkSpec, tag: str, licence: str) -> bytes:
+def export_onnx(
+    network: nn.Module, spec: NetworkSpec, tag: str, licence: str, precision: str = "fp32", bare: bool = False
+) -> bytes:
     """The content of the network's ONNX file, once ONNX Runtime has been seen to return what PyTorch does.
 
+    Args:
+        precision: "fp32" or "fp16". bare: see ``Contract``.
+
     Raises:
-        DeblurError: ``onnx``, ``onnxscript`` or ``onnxruntime`` is not installed, or results differ by more than 1e-5
-            of what they span.
+        ModuleNotFoundError: ``onnx`` or ``onnxscript`` is not installed.
+        DeblurError: results differ by more than ``TOLERANCES`` allow.
     """
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401  used by torch
-    except ImportError as error:
-        raise DeblurError(
-            f"exporting to ONNX needs {error.name}, which is not installed", "pip install 'deblurcli[export]'"
-        ) from error
+    import onnx
+    import onnxscript  # noqa: F401  used by torch
 
     network = copy.deepcopy(network).float().cpu().eval()
     for module in network.modules():
         if isinstance(module, AtomDictionary):
             module.freeze()
-    contract = Contract(network, spec).eval()
-    inputs, outputs = names(spec)
-    small, large = _example(network, spec, 2), _example(network, spec, 3)
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the exporter's own affairs
-        level = logging.getLogger("torch.onnx").level
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        program = torch.onnx.export(
-            contract,
-            large,
-            dynamo=True,
-            input_names=inputs,
-            output_names=outputs,
-            dynamic_shapes=_dynamic(spec),
-            opset_version=OPSET,
-            verbose=False,
-        )
-        logging.getLogger("torch.onnx").setLevel(level)
-    assert program is not None
-    model = program.model_proto
-    about = {"format": FORMAT, "network": spec.name, "tag": tag, "licence": licence}
-    onnx.helper.set_model_props(model, about | {k: str(getattr(spec, k)) for k in ("multiple_of", "min_size")})
-    content = model.SerializeToString()
-
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    for picture, averages in (small, large):
-        with torch.no_grad():
-            expected = contract(picture, averages)
-        fed = dict(zip(inputs, [t.numpy() for t in (picture, *averages)], strict=True))
-        for name, ours, theirs in zip(outputs, expected, session.run(outputs, fed), strict=True):
-            span = max(float(ours.max() - ours.min()), 1.0)
-            difference = float(np.abs(ours.numpy() - theirs).max()) / span
-            if not difference <= TOLERANCE:
-                raise DeblurError(
-                    f"{spec.name}: ONNX Runtime's '{name}' is {difference:.1e} from PyTorch's; nothing was written",
-                    "Please report this with the versions of torch, onnx and onnxruntime.",
-                )
-    return content
-
-
-def _example(network: nn.Module, spec: NetworkSpec, steps: int) -> tuple[Tensor, list[Tensor]]:
-    """Inputs that are not square: a picture of noise, and averages of it."""
-    height = -(-max(spec.min_size, 64) // spec.multiple_of) * spec.multiple_of * (steps - 1)
-    picture = torch.rand(1, 3, height, height + spec.multiple_of, generator=torch.Generator().manual_seed(steps))
-    averages: list[Tensor] = []
-    with torch.no_grad():
-        for _ in range(spec.statistics):
-            averages.append(network.statistic(picture, averages).mean((2, 3), keepdim=True))  # type: ignore[operator]
-    return picture, averages
-
-
-def _dynamic(spec: NetworkSpec) -> dict[str, object]:
+    statistics = 0 if bare else spec.statistics
+    inputs = ["picture", *(f"average_{k}" for k in range(statistics))]
+    outputs = ["restored"]
+    if not bare:
+        outputs += [m.name for m in spec.maps] + [f"look_{k}" for k in range(statistics)]
     least, most = max(-(-spec.min_size // spec.multiple_of), 2), LARGEST_SIDE // spec.multiple_of
     rows, columns = (torch.export.Dim(name, min=least, max=most) for name in ("rows", "columns"))
     sides = {2: spec.multiple_of * rows, 3: spec.multiple_of * columns}
-    return {"picture": sides, "averages": [None] * spec.statistics}
+    small, large = _example(spec, 1), _example(spec, 2)
+    own = [torch.full((1, c, 1, 1), torch.nan) for c in _channels(network, large, statistics)]
+    with torch.no_grad(), _quiet():
+        program = torch.onnx.export(
+            Contract(network, spec, precision == "fp16", bare).eval(),
+            (large, own),
+            dynamo=True,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes={"picture": sides, "averages": [None] * statistics},
+            opset_version=OPSET,
+            custom_translation_table=_translations(),
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    about = {"format": FORMAT, "network": spec.name, "tag": tag, "precision": precision, "licence": licence}
+    onnx.helper.set_model_props(model, about | {k: str(getattr(spec, k)) for k in ("multiple_of", "min_size")})
+    content = model.SerializeToString()
+    others = [torch.full_like(average, 0.1) for average in own]
+    _prove(content, Contract(network, spec, bare=bare).eval(), [(small, own), (large, own), (large, others)], precision)
+    return content
+
+
+def darktable_model(content: bytes, spec: NetworkSpec, tag: str) -> bytes:
+    """A bare ONNX file → the zip in which darktable (from 5.6) takes models for its neural restore module.
+
+    It holds ``<id>/model.onnx`` and ``<id>/config.json``. Not tried inside darktable.
+    """
+    name = f"deblur-{spec.name}"
+    config = {
+        "id": name,
+        "name": f"deblur {spec.title}",
+        "description": f"Removes defocus blur. sRGB in and out, sides multiples of {spec.multiple_of} px.",
+        "task": "denoise",
+        "backend": "onnx",
+        "version": tag,
+        "num_inputs": 1,
+    }
+    file = io.BytesIO()
+    with ZipFile(file, "w") as archive:  # uncompressed: weights do not get smaller
+        archive.writestr(f"{name}/model.onnx", content)
+        archive.writestr(f"{name}/config.json", json.dumps(config, indent=1) + "\n")
+    return file.getvalue()
+
+
+def _prove(content: bytes, network: Contract, examples: list[tuple[Tensor, list[Tensor]]], precision: str) -> None:
+    """Raises DeblurError unless ONNX Runtime returns with the file what PyTorch does in fp32."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    inputs, outputs = ([value.name for value in values] for values in (session.get_inputs(), session.get_outputs()))
+    for picture, averages in examples:
+        with torch.no_grad():
+            expected = network(picture, averages)
+        fed = dict(zip(inputs, [t.numpy() for t in (picture, *averages)], strict=True))
+        for name, ours, theirs in zip(outputs, expected, session.run(outputs, fed), strict=True):
+            if precision != "fp32" and name != "restored":
+                continue  # maps that hardly matter where they are large: what counts is the picture
+            span = max(float(ours.max() - ours.min()), 1.0)
+            difference = np.abs(ours.numpy() - theirs) / span
+            mean, largest = float(difference.mean()), float(difference.max())
+            if not (mean <= TOLERANCES[precision][0] and largest <= TOLERANCES[precision][1]):
+                raise DeblurError(
+                    f"{network.spec.name}: ONNX Runtime's '{name}' is {largest:.1e} from PyTorch's ({mean:.1e} on "
+                    "average); nothing was written",
+                    "Please report this with the versions of torch, onnx and onnxruntime.",
+                )
+
+
+def _example(spec: NetworkSpec, steps: int) -> Tensor:
+    """A blurred picture that is not square; sharp ones would come back unchanged."""
+    height = -(-max(spec.min_size, 64) // spec.multiple_of) * spec.multiple_of * steps
+    size = height, height + spec.multiple_of
+    noise = torch.rand(1, 3, size[0] // 4, size[1] // 4, generator=torch.Generator().manual_seed(steps))
+    return F.interpolate(noise, size=size, mode="bicubic").clamp(0, 1)
+
+
+def _channels(network: nn.Module, picture: Tensor, statistics: int) -> list[int]:
+    """How many numbers each of the averages has."""
+    averages: list[Tensor] = []
+    with torch.no_grad():
+        for _ in range(statistics):
+            averages.append(network.statistic(picture, averages).mean((2, 3), keepdim=True))  # type: ignore[operator]
+    return [average.shape[1] for average in averages]
+
+
+def _translations() -> dict[Any, Any]:
+    """Operators that ONNX Runtime has too slow a kernel for, in terms of others."""
+    from onnxscript import opset20
+
+    op: Any = opset20
+
+    def softmax(x: Any, dim: int, half_to_float: bool = False) -> Any:
+        """ONNX Runtime's own transposes the whole tensor unless it runs over the last axis: a fifth of all time."""
+        axis = op.Constant(value_ints=[dim])
+        exponential = op.Exp(op.Sub(x, op.ReduceMax(x, axis, keepdims=1)))
+        return op.Div(exponential, op.ReduceSum(exponential, axis, keepdims=1))
+
+    return {torch.ops.aten._softmax.default: softmax, torch.ops.aten.softmax.int: softmax}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the exporters' talk about their own affairs from the user."""
+    talkers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in talkers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in talkers:
+            logger.setLevel(logging.ERROR)
+        yield
+    for logger, level in zip(talkers, levels, strict=True):
+        logger.setLevel(level)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deblurcli.arrays import Maps, Picture
+from deblurcli.backends import ONNX_DEVICES
 from deblurcli.backends.memory import BYTES_PER_PIXEL, cpu_budget, keep_freed_memory
 from deblurcli.errors import DeviceError, TileTooLargeError
 from deblurcli.networks.blocks import channels_last, full_precision
@@ -38,6 +39,8 @@ def choose_device(device: str) -> torch.device:
             found = f"PyTorch sees {count} CUDA device{'s' * (count != 1)}"
             raise DeviceError(f"no device '{device}': {found}", "Use --device auto or --device cpu.")
         return torch.device(f"cuda:{index or 0}")
+    if kind in ONNX_DEVICES:
+        raise DeviceError(f"no device '{device}': PyTorch has none", "Use --backend onnx.")
     if kind == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("no device 'mps': this PyTorch or this machine has no Metal", "Use --device auto or cpu.")
     return torch.device(kind)

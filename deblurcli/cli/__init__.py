@@ -18,6 +18,9 @@ from deblurcli.cli.train import train
 from deblurcli.cli.weights import weights
 from deblurcli.errors import INTERRUPTED, NOTHING_DONE, WRONG_USAGE, DeblurError
 
+# What not everybody has installed: as it is imported → as it is called.
+PACKAGES = {name: name for name in ("torch", "onnx", "onnxscript")} | {"skimage": "scikit-image"}
+
 
 @click.group(
     cls=DefaultGroup,
@@ -57,6 +60,12 @@ def main(arguments: list[str] | None = None) -> None:
     except DeblurError as error:
         report(str(error), error.hint)
         code = error.exit_code
+    except ModuleNotFoundError as error:
+        package = PACKAGES.get(error.name or "")
+        if package is None:
+            raise
+        report(f"this needs the Python package {package}, which is not installed", f"pip install {package}")
+        code = NOTHING_DONE
     except BrokenPipeError:
         # Whoever read our output has gone; do not complain again when Python flushes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deblurcli import __version__
-from deblurcli.backends import BACKENDS, PRECISIONS
+from deblurcli.backends import BACKENDS, ONNX_DEVICES, PRECISIONS
 from deblurcli.cli.jobs import Job, check_existing, failure, plan_jobs
 from deblurcli.cli.messages import report, say, warn
 from deblurcli.errors import SOME_FAILED, DeblurError, PhotoError
@@ -61,7 +61,7 @@ def network_options(command: Any) -> Any:
             click.option(
                 "--device",
                 default="auto",
-                metavar="auto|cpu|cuda|cuda:N|mps",
+                metavar="auto|cpu|cuda|cuda:N|mps|tensorrt|directml",
                 callback=check_device,
                 help="Where it runs. A device named here is used or refused, never replaced.",
             ),
@@ -80,9 +80,9 @@ def network_options(command: Any) -> Any:
 def check_device(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """Passes what can name a device."""
     kind, colon, index = value.partition(":")
-    if value in ("auto", "cpu", "cuda", "mps") or (kind == "cuda" and colon and index.isdecimal()):
+    if value in ("auto", "cpu", "cuda", "mps", *ONNX_DEVICES) or (kind == "cuda" and colon and index.isdecimal()):
         return value
-    raise click.BadParameter(f"'{value}' is not auto, cpu, cuda, cuda:N or mps", ctx, param)
+    raise click.BadParameter(f"'{value}' is not auto, cpu, cuda, cuda:N, mps, tensorrt or directml", ctx, param)
 
 
 @click.command(short_help="Remove defocus blur from photos (the main job; the word 'restore' may be left out).")

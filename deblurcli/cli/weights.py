@@ -11,7 +11,7 @@ import click
 
 from deblurcli.cli.messages import say, table_console
 from deblurcli.cli.restore import NetworkType
-from deblurcli.errors import PhotoError, UsageError, WeightsError
+from deblurcli.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     from deblurcli.weights.store import Published
@@ -177,26 +177,37 @@ def import_(file: Path, network: str, output: Path, tag: str | None, licence: st
 @weights.command()
 @click.argument("network", type=NetworkType())
 @click.argument("weights", required=False, metavar="[TAG|FILE]")
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="FILE.onnx")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="FILE.onnx or FILE.dtmodel")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["onnx", "dtmodel"]),
+    default="onnx",
+    show_default=True,
+    help="dtmodel is darktable's: an ONNX file and a description of it, zipped.",
+)
+@click.option("--precision", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True)
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
-def export(network: str, weights: str | None, output: Path, overwrite: bool) -> None:
+def export(network: str, weights: str | None, output: Path, format_: str, precision: str, overwrite: bool) -> None:
     """Write a network with its weights as an ONNX file, for other programs.
 
     \b
     deblur weights export iniknet-fast -o iniknet-fast.onnx
-    deblur weights export kpac-3 mine.safetensors -o kpac.onnx
+    deblur weights export kpac-3 mine.safetensors -o kpac.onnx --precision fp16
+    deblur weights export iniknet-fast -o deblur.dtmodel --format dtmodel
 
-    The picture goes in and comes out as (1, 3, height, width) float32 RGB in [0, 1]. The file is kept only if ONNX
-    Runtime returns with it what PyTorch does.
+    The picture goes in and comes out as (1, 3, height, width) float32 RGB in [0, 1]; the sides are free, but multiples
+    of what the file's metadata say. The file is written only if ONNX Runtime returns with it what PyTorch does. A
+    dtmodel is for darktable 5.6 and later; it is not tried inside darktable yet.
     """
-    from deblurcli.backends.onnx_files import write_onnx
+    from deblurcli.backends.onnx_files import make_onnx
     from deblurcli.networks.spec import network_spec
+    from deblurcli.photo.atomic import replacing
 
-    if output.suffix != ".onnx":
-        raise UsageError(f"{output}: an ONNX file ends in .onnx")
-    if output.exists() and not overwrite:
-        raise PhotoError(output, "exists already", "--overwrite replaces it.")
-    write_onnx(network_spec(network), weights, output)
+    if output.suffix != f".{format_}":
+        raise UsageError(f"{output}: the name of such a file ends in .{format_}")
+    with replacing(output, overwrite=overwrite) as file:
+        file.write(make_onnx(network_spec(network), weights, precision, format_))
     click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
 
 

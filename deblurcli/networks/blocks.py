@@ -91,8 +91,8 @@ def channels_last(module: Module) -> Module:
 
 
 def full_precision(device_type: str) -> AbstractContextManager[object]:
-    """A context that switches autocast off where the device has it."""
-    if torch.amp.is_autocast_available(device_type):
+    """A context that switches autocast off where it is on; elsewhere exporters would trace the context for nothing."""
+    if torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type):
         return torch.autocast(device_type, enabled=False)
     return nullcontext()
 

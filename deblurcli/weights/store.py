@@ -32,20 +32,33 @@ class Release:
     network: str
     tag: str
     sha256: str
+    onnx_sha256: str | None = None
 
     @property
     def path(self) -> Path:
-        """Where the file is: inside the installed package, or at the top of a source tree."""
-        name = f"{self.network}.{self.tag}.safetensors"
-        packaged = _HERE / "released" / name
-        return packaged if packaged.is_file() else _HERE.parents[1] / "weights" / name
+        """Where the file is."""
+        return self._file("safetensors")
+
+    @property
+    def onnx_path(self) -> Path | None:
+        """Where the same is as an ONNX file, if it comes as one, too."""
+        return self._file("onnx") if self.onnx_sha256 else None
 
     def verify(self) -> None:
-        """Raises WeightsError unless the file is there and is, byte for byte, what was released."""
-        if not self.path.is_file():
-            raise WeightsError(f"{self.path}: released weights are missing", "Reinstall deblur.")
-        if hashlib.sha256(self.path.read_bytes()).hexdigest() != self.sha256:
-            raise WeightsError(f"{self.path}: not the weights that were released", "Reinstall deblur.")
+        """Raises WeightsError unless the files are there and are, byte for byte, what was released."""
+        for path, expected in ((self.path, self.sha256), (self.onnx_path, self.onnx_sha256)):
+            if path is None:
+                continue
+            if not path.is_file():
+                raise WeightsError(f"{path}: released weights are missing", "Reinstall deblur.")
+            if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+                raise WeightsError(f"{path}: not the weights that were released", "Reinstall deblur.")
+
+    def _file(self, suffix: str) -> Path:
+        """Inside the installed package, or at the top of a source tree."""
+        name = f"{self.network}.{self.tag}.{suffix}"
+        packaged = _HERE / "released" / name
+        return packaged if packaged.is_file() else _HERE.parents[1] / "weights" / name
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,15 @@ def cache_folder() -> Path:
 
     named = os.environ.get(FOLDER_VARIABLE)
     return Path(named).expanduser() if named else user_cache_path("deblur", appauthor=False) / "weights"
+
+
+def make_folder(folder: Path) -> None:
+    """Raises WeightsError if the folder is not there and cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = f"{folder}: cannot be made ({error.strerror})"
+        raise WeightsError(what, f"{FOLDER_VARIABLE} names another folder for weights.") from error
 
 
 @cache

@@ -97,7 +97,7 @@ class OnnxBackend:
         fed |= {f"average_{k}": np.float32(a).reshape(1, -1, 1, 1) for k, a in enumerate(averages)}
         fed["picture"] = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
         try:
-            return [output[0] for output in self._session.run(names, fed)]
+            return [np.asarray(output)[0] for output in self._session.run(names, fed)]
         except Exception as error:
             if not _is_out_of_memory(error):
                 raise

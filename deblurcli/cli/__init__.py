@@ -10,6 +10,7 @@ from click_default_group import DefaultGroup
 
 from deblurcli import __version__
 from deblurcli.cli.benchmark import benchmark
+from deblurcli.cli.doctor import doctor
 from deblurcli.cli.evaluate import evaluate
 from deblurcli.cli.messages import report
 from deblurcli.cli.restore import restore
@@ -40,7 +41,7 @@ def cli() -> None:
     """
 
 
-for command in (restore, weights, synthesize, train, evaluate, benchmark):
+for command in (restore, weights, synthesize, train, evaluate, benchmark, doctor):
     cli.add_command(command)
 
 

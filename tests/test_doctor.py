@@ -1,0 +1,51 @@
+"""``deblur doctor`` tells a sound installation from a broken one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from deblurcli.backends.torch_backend import TorchBackend
+from deblurcli.cli import cli
+from deblurcli.cli.doctor import BROKEN, Finding, look
+from deblurcli.weights import store
+
+
+def findings() -> dict[str, Finding]:
+    return {finding.what: finding for finding in look()}
+
+
+def test_here_all_is_well() -> None:
+    found = findings()
+    assert not [finding for finding in found.values() if finding.state == BROKEN]
+    assert {"deblur", "torch", "onnxruntime", "memory", "cache", "onnx on cpu", "torch on cpu"} <= found.keys()
+    for runtime in ("onnx", "torch"):
+        assert "a blurred picture came 1." in found[f"{runtime} on cpu"].details
+
+
+def test_the_small_installation_is_sound() -> None:
+    hidden = "import sys; sys.modules['torch'] = None; from deblurcli.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", hidden, "doctor", "--json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = {row["what"]: row["state"] for row in map(json.loads, done.stdout.splitlines())}
+    assert found["onnx on cpu"] == "yes" and "torch on cpu" not in found
+
+
+def test_damaged_weights_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog = tmp_path / "catalog.toml"
+    catalog.write_text('[[weights]]\nnetwork = "iniknet-fast"\ntag = "synth_v2"\nsha256 = "0000"\n')
+    monkeypatch.setattr(store, "CATALOG", catalog)
+    done = CliRunner().invoke(cli, ["doctor", "--json"])
+    assert done.exit_code == 1
+    assert "not the weights that were released" in done.output
+
+
+def test_a_network_that_does_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TorchBackend, "run", lambda self, picture, maps=False, statistics=(): (picture, {}))
+    found = findings()
+    assert found["torch on cpu"].state == BROKEN and found["onnx on cpu"].state != BROKEN

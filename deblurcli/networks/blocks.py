@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import product
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 State = tuple[Tensor, Tensor]  # of an LSTM: hidden, memory
+
+PART = 256  # px, see in_parts
 
 
 def reflect_conv(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
@@ -67,9 +70,59 @@ def lstm_state(gates: Tensor, memory: Tensor) -> State:
         gates: i, f, o and g, stacked along the channels and not yet squashed, (B, 4·C, H, W).
         memory: of the state before, (B, C, H, W).
     """
-    i, f, o, g = gates.chunk(4, dim=1)
-    memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()
-    return o.sigmoid() * memory.tanh(), memory
+    squashed, g = gates.split([3 * memory.shape[1], memory.shape[1]], dim=1)
+    i, f, o = squashed.sigmoid().chunk(3, dim=1)
+    memory = torch.addcmul(f * memory, i, g.tanh())
+    return o * memory.tanh(), memory
+
+
+def in_parts(stage: Callable[..., tuple[Tensor, ...]], context: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """``stage(*tensors)``, on CPUs in parts of the picture, so that what it makes on the way stays small and in cache.
+
+    Equal to one run but for rounding: a part is shown ``context`` px more on each side, which are cut off again, and
+    where the picture ends it ends as well. One run nevertheless where gradients are wanted, which would keep everything
+    alive, on GPUs, which want large tensors, and under compilers, which would unroll the loop.
+
+    Args:
+        stage: returns tensors (B, C, H/f, W/f), f = 1, 2, 4 or 8, out of ``tensors``.
+        context: how far it looks, px of the first tensor; a multiple of every f.
+        tensors: (B, C, H/f, W/f), f = 1, 2, 4 or 8, the first one (B, C, H, W).
+    """
+    first = tensors[0]
+    height, width = first.shape[2:]
+    whole = torch.is_grad_enabled() or first.device.type != "cpu" or torch.compiler.is_compiling()
+    if whole or max(height, width) <= PART:
+        return stage(*tensors)
+    results: tuple[Tensor, ...] = ()
+    for top, left in product(range(0, height, _part(height)), range(0, width, _part(width))):
+        bottom, right = min(top + _part(height), height), min(left + _part(width), width)
+        up, before = max(top - context, 0), max(left - context, 0)  # where the cutting begins
+        cuts = []
+        for x in tensors:
+            f = height // x.shape[2]
+            cuts.append(x[:, :, up // f : (bottom + context) // f, before // f : (right + context) // f])
+        made = stage(*cuts)
+        factors = [cuts[0].shape[2] // x.shape[2] for x in made]
+        if not results:
+            results = tuple(
+                torch.empty(
+                    *x.shape[:2],
+                    height // f,
+                    width // f,
+                    dtype=x.dtype,
+                    memory_format=torch.channels_last,
+                )
+                for x, f in zip(made, factors, strict=True)
+            )
+        for result, x, f in zip(results, made, factors, strict=True):
+            inner = x[:, :, (top - up) // f : (bottom - up) // f, (left - before) // f : (right - before) // f]
+            result[:, :, top // f : bottom // f, left // f : right // f] = inner
+    return results
+
+
+def _part(length: int) -> int:
+    """The side of parts that are no longer than ``PART`` and equally long but for the grid of 8 px."""
+    return -(-length // (-(-length // PART) * 8)) * 8
 
 
 def resize(x: Tensor, factor: float) -> Tensor:

@@ -88,36 +88,32 @@ def in_parts(stage: Callable[..., tuple[Tensor, ...]], context: int, *tensors: T
         context: how far it looks, px of the first tensor; a multiple of every f.
         tensors: (B, C, H/f, W/f), f = 1, 2, 4 or 8, the first one (B, C, H, W).
     """
-    first = tensors[0]
-    height, width = first.shape[2:]
-    whole = torch.is_grad_enabled() or first.device.type != "cpu" or torch.compiler.is_compiling()
+    height, width = tensors[0].shape[2:]
+    whole = torch.is_grad_enabled() or tensors[0].device.type != "cpu" or torch.compiler.is_compiling()
     if whole or max(height, width) <= PART:
         return stage(*tensors)
-    results: tuple[Tensor, ...] = ()
+
+    def cut(x: Tensor, top: int, bottom: int, left: int, right: int) -> Tensor:
+        f = height // x.shape[2]
+        return x[:, :, top // f : bottom // f, left // f : right // f]
+
+    # A corner shows what there will be. It is allocated before the parts use its room for what they make on the way.
+    corner = stage(*(cut(x, 0, 64, 0, 64) for x in tensors))
+    factors = [min(64, height) // x.shape[2] for x in corner]
+    results = tuple(_empty_like(x, height // f, width // f) for x, f in zip(corner, factors, strict=True))
     for top, left in product(range(0, height, _part(height)), range(0, width, _part(width))):
         bottom, right = min(top + _part(height), height), min(left + _part(width), width)
         up, before = max(top - context, 0), max(left - context, 0)  # where the cutting begins
-        cuts = []
-        for x in tensors:
-            f = height // x.shape[2]
-            cuts.append(x[:, :, up // f : (bottom + context) // f, before // f : (right + context) // f])
-        made = stage(*cuts)
-        factors = [cuts[0].shape[2] // x.shape[2] for x in made]
-        if not results:
-            results = tuple(
-                torch.empty(
-                    *x.shape[:2],
-                    height // f,
-                    width // f,
-                    dtype=x.dtype,
-                    memory_format=torch.channels_last,
-                )
-                for x, f in zip(made, factors, strict=True)
-            )
+        made = stage(*(cut(x, up, bottom + context, before, right + context) for x in tensors))
         for result, x, f in zip(results, made, factors, strict=True):
             inner = x[:, :, (top - up) // f : (bottom - up) // f, (left - before) // f : (right - before) // f]
-            result[:, :, top // f : bottom // f, left // f : right // f] = inner
+            cut(result, top, bottom, left, right).copy_(inner)
     return results
+
+
+def _empty_like(x: Tensor, height: int, width: int) -> Tensor:
+    layout = torch.contiguous_format if x.is_contiguous() else torch.channels_last
+    return torch.empty(*x.shape[:2], height, width, dtype=x.dtype, memory_format=layout)
 
 
 def _part(length: int) -> int:

@@ -52,7 +52,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, H, W) → the same shape."""
-        return x + self.second(F.relu(self.first(x)))
+        return self.second(F.relu(self.first(x), inplace=True)).add_(x)
 
 
 class ChannelNorm(nn.LayerNorm):

@@ -33,6 +33,8 @@ saves:
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -46,6 +48,9 @@ OMEGA_SCALE = 0.05
 
 def _blocks(width: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(Block(width) for _ in range(count)))
+
+
+_relu = partial(F.relu, inplace=True)
 
 
 class Predictor(nn.Module):
@@ -67,11 +72,11 @@ class Predictor(nn.Module):
 
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features (B, fine, H/2, W/2), (B, middle, H/4, W/4) and (B, coarse, H/8, W/8)."""
-        fine = self.encode_fine(F.relu(self.stem(F.pixel_unshuffle(picture - 0.5, 2))))
-        middle = self.encode_middle(F.relu(self.to_middle(fine)))
-        coarse = self.encode_coarse(F.relu(self.to_coarse(middle)))
-        middle = self.decode_middle(F.relu(middle + F.pixel_shuffle(self.from_coarse(coarse), 2)))
-        fine = self.decode_fine(F.relu(fine + F.pixel_shuffle(self.from_middle(middle), 2)))
+        fine = self.encode_fine(_relu(self.stem(F.pixel_unshuffle(picture - 0.5, 2))))
+        middle = self.encode_middle(_relu(self.to_middle(fine)))
+        coarse = self.encode_coarse(_relu(self.to_coarse(middle)))
+        middle = self.decode_middle(_relu(middle + F.pixel_shuffle(self.from_coarse(coarse), 2)))
+        fine = self.decode_fine(_relu(fine + F.pixel_shuffle(self.from_middle(middle), 2)))
         return fine, middle, coarse
 
 

@@ -61,6 +61,9 @@ class UNet(nn.Module):
         def encode_middle(x: Tensor) -> tuple[Tensor]:
             return (self.encode_middle(x),)
 
+        def encode_deep(x: Tensor) -> tuple[Tensor]:
+            return (self.encode_deep(x),)
+
         def decode_middle(middle: Tensor, deep: Tensor) -> tuple[Tensor]:
             x = torch.cat([F.relu(self.up_middle(deep)), middle], dim=1)
             return (self.decode_middle(F.relu(self.fuse_middle(x))),)
@@ -72,7 +75,7 @@ class UNet(nn.Module):
         blocks = 2 * len(self.encode_fine)  # how far they look, px
         (fine,) = in_parts(encode_fine, 1 + blocks, x)
         (middle,) = in_parts(encode_middle, blocks, F.relu(self.down_middle(fine)))
-        deep = self.encode_deep(F.relu(self.down_deep(middle)))
+        (deep,) = in_parts(encode_deep, blocks, F.relu(self.down_deep(middle)))
         (middle,) = in_parts(decode_middle, 2 + blocks, middle, deep)
         return in_parts(decode_fine, 2 + blocks, fine, middle)[0]
 
@@ -169,7 +172,8 @@ class INIKNet(nn.Module):
         if height % 16 or width % 16 or min(height, width) < 32:
             raise ValueError(f"height and width must be multiples of 16 and at least 32, not {height} × {width}")
         pictures = [x, resize(x, 1 / 2), resize(x, 1 / 4)]
-        features = [self.unet(picture) for picture in pictures]
+        # Coarse scales first: what stays alive of them then lies beside the fine scale's large tensors, not among them.
+        features = [self.unet(picture) for picture in reversed(pictures)][::-1]
         dtype = self.contract.weight.dtype
 
         # Inverse kernels amplify what low precision rounds off a picture, and cost little: no autocast from here on.

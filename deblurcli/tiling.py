@@ -219,7 +219,7 @@ class Plan:
             bytes_per_pixel: what the network needs for each pixel of its input.
             largest: no tile has more pixels than a square of this side, however much memory there is.
         """
-        side = min(isqrt(int(budget / bytes_per_pixel)), largest)
+        side = int(min(isqrt(int(budget / bytes_per_pixel)), largest))
         if self.canvas.height * self.canvas.width <= side**2:
             return replace(self, tile=None)
         if side <= self.smallest_sensible_tile:

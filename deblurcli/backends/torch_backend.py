@@ -21,8 +21,8 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # Measured peak of a float32 run without maps, per pixel of the tile; halves and maps are covered. Freed memory that is
 # kept (results/networks.json) comes on top; budgets leave room for it.
 BYTES_PER_PIXEL = {
-    "iniknet": 800.0,
-    "iniknet-fast": 300.0,
+    "iniknet": 950.0,
+    "iniknet-fast": 450.0,
     "ggkmnet": 1100.0,
     "ggkmnet-large": 1100.0,
     "gkmnet": 1900.0,

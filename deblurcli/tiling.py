@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from math import isqrt
+from math import isqrt, prod
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -187,8 +187,7 @@ class Plan:
     @cached_property
     def tiles(self) -> tuple[Tile, ...]:
         """All tiles, row by row from the top left. Their inputs have the same size."""
-        height, rows = self._cut(self.height, self.canvas.height)
-        width, columns = self._cut(self.width, self.canvas.width)
+        (height, rows), (width, columns) = self._cuts
         fade = Padding(bottom=self.blend, right=self.blend)
         return tuple(
             Tile(
@@ -213,23 +212,42 @@ class Plan:
         return ((1 - np.cos(np.pi * rise)) / 2).astype(np.float32)
 
     def fitted(self, budget: float, bytes_per_pixel: float, *, largest: float = LARGEST_TILE) -> Plan:
-        """This plan with the largest tiles that fit in memory but no senselessly small ones; untiled if possible.
+        """This plan with the tiles that fit in memory and overlap least, none senselessly small; untiled if possible.
 
         Args:
             budget: memory for the network to work in, bytes.
             bytes_per_pixel: what the network needs for each pixel of its input.
             largest: no tile has more pixels than a square of this side, however much memory there is.
         """
-        side = min(isqrt(int(budget / bytes_per_pixel)), largest)
+        side = int(min(isqrt(int(budget / bytes_per_pixel)), largest))
         if self.canvas.height * self.canvas.width <= side**2:
             return replace(self, tile=None)
-        return replace(self, tile=max(side, self.smallest_sensible_tile))
+        if side <= self.smallest_sensible_tile:
+            return replace(self, tile=self.smallest_sensible_tile)
+        # Tiles are cut no larger than their number needs, so that a longer one may be narrow enough to fit as well.
+        plans = (replace(self, tile=longest) for longest in range(side, 2 * side, self.multiple_of))
+        return min((plan for plan in plans if plan._tile_pixels <= side**2), key=lambda plan: plan._all_pixels)
 
     def smaller(self) -> Plan | None:
         """This plan with tiles half as long, or None if they cannot sensibly be any smaller."""
         longest = max(self.tile_shape)
         side = max(longest // 2, self.smallest_sensible_tile)
         return replace(self, tile=side) if side < longest else None
+
+    @property
+    def _tile_pixels(self) -> int:
+        """Pixels of one tile's input."""
+        return prod(length for length, _ in self._cuts)
+
+    @property
+    def _all_pixels(self) -> int:
+        """Pixels of all tiles' inputs, overlaps counted as often as they are computed."""
+        return prod(length * len(spans) for length, spans in self._cuts)
+
+    @cached_property
+    def _cuts(self) -> tuple[tuple[int, list[_Span]], tuple[int, list[_Span]]]:
+        """How both axes are cut, see ``_cut``."""
+        return self._cut(self.height, self.canvas.height), self._cut(self.width, self.canvas.width)
 
     @property
     def _overlap(self) -> int:

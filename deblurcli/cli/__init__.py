@@ -47,6 +47,9 @@ for command in (restore, weights, synthesize, train, evaluate, benchmark, doctor
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command line and ends the process with the exit code of the contract (see ``deblurcli.errors``)."""
+    # Threads that are done sleep until the others are. By default they wait busily, and where other programs want the
+    # processor as well, networks take several times as long. Read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = cli.main(arguments, prog_name="deblur", standalone_mode=False)
     except click.UsageError as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import product
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 State = tuple[Tensor, Tensor]  # of an LSTM: hidden, memory
+
+PART = 256  # px, see in_parts
 
 
 def reflect_conv(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
@@ -49,7 +52,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, H, W) → the same shape."""
-        return x + self.second(F.relu(self.first(x)))
+        return self.second(F.relu(self.first(x), inplace=True)).add_(x)
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -67,9 +70,55 @@ def lstm_state(gates: Tensor, memory: Tensor) -> State:
         gates: i, f, o and g, stacked along the channels and not yet squashed, (B, 4·C, H, W).
         memory: of the state before, (B, C, H, W).
     """
-    i, f, o, g = gates.chunk(4, dim=1)
-    memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()
-    return o.sigmoid() * memory.tanh(), memory
+    squashed, g = gates.split([3 * memory.shape[1], memory.shape[1]], dim=1)
+    i, f, o = squashed.sigmoid().chunk(3, dim=1)
+    memory = torch.addcmul(f * memory, i, g.tanh())
+    return o * memory.tanh(), memory
+
+
+def in_parts(stage: Callable[..., tuple[Tensor, ...]], context: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """``stage(*tensors)``, on CPUs in parts of the picture, so that what it makes on the way stays small and in cache.
+
+    Equal to one run but for rounding: a part is shown ``context`` px more on each side, which are cut off again, and
+    where the picture ends it ends as well. One run nevertheless where gradients are wanted, which would keep everything
+    alive, on GPUs, which want large tensors, and under compilers, which would unroll the loop.
+
+    Args:
+        stage: returns tensors (B, C, H/f, W/f), f = 1, 2, 4 or 8, out of ``tensors``.
+        context: how far it looks, px of the first tensor; a multiple of every f.
+        tensors: (B, C, H/f, W/f), f = 1, 2, 4 or 8, the first one (B, C, H, W).
+    """
+    height, width = tensors[0].shape[2:]
+    whole = torch.is_grad_enabled() or tensors[0].device.type != "cpu" or torch.compiler.is_compiling()
+    if whole or max(height, width) <= PART:
+        return stage(*tensors)
+
+    def cut(x: Tensor, top: int, bottom: int, left: int, right: int) -> Tensor:
+        f = height // x.shape[2]
+        return x[:, :, top // f : bottom // f, left // f : right // f]
+
+    # A corner shows what there will be. It is allocated before the parts use its room for what they make on the way.
+    corner = stage(*(cut(x, 0, 64, 0, 64) for x in tensors))
+    factors = [min(64, height) // x.shape[2] for x in corner]
+    results = tuple(_empty_like(x, height // f, width // f) for x, f in zip(corner, factors, strict=True))
+    for top, left in product(range(0, height, _part(height)), range(0, width, _part(width))):
+        bottom, right = min(top + _part(height), height), min(left + _part(width), width)
+        up, before = max(top - context, 0), max(left - context, 0)  # where the cutting begins
+        made = stage(*(cut(x, up, bottom + context, before, right + context) for x in tensors))
+        for result, x, f in zip(results, made, factors, strict=True):
+            inner = x[:, :, (top - up) // f : (bottom - up) // f, (left - before) // f : (right - before) // f]
+            cut(result, top, bottom, left, right).copy_(inner)
+    return results
+
+
+def _empty_like(x: Tensor, height: int, width: int) -> Tensor:
+    layout = torch.contiguous_format if x.is_contiguous() else torch.channels_last
+    return torch.empty(*x.shape[:2], height, width, dtype=x.dtype, memory_format=layout)
+
+
+def _part(length: int) -> int:
+    """The side of parts that are no longer than ``PART`` and equally long but for the grid of 8 px."""
+    return -(-length // (-(-length // PART) * 8)) * 8
 
 
 def resize(x: Tensor, factor: float) -> Tensor:

@@ -13,7 +13,7 @@ Equal to its authors' published network. Where that differs from the paper:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -24,11 +24,11 @@ from deblurcli.networks.blocks import (
     ChannelNorm,
     State,
     full_precision,
+    in_parts,
     lstm_state,
     reflect_conv,
     residual_blocks,
     resize,
-    resize_state,
 )
 from deblurcli.networks.restored import Restored
 
@@ -54,14 +54,30 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) → (B, width, H, W)."""
-        fine = self.encode_fine(F.relu(self.stem(x)))
-        middle = self.encode_middle(F.relu(self.down_middle(fine)))
-        deep = self.encode_deep(F.relu(self.down_deep(middle)))
 
-        x = torch.cat([F.relu(self.up_middle(deep)), middle], dim=1)
-        x = self.decode_middle(F.relu(self.fuse_middle(x)))
-        x = torch.cat([F.relu(self.up_fine(x)), fine], dim=1)
-        return self.decode_fine(F.relu(self.fuse_fine(x)))
+        def encode_fine(x: Tensor) -> tuple[Tensor]:
+            return (self.encode_fine(F.relu(self.stem(x))),)
+
+        def encode_middle(x: Tensor) -> tuple[Tensor]:
+            return (self.encode_middle(x),)
+
+        def encode_deep(x: Tensor) -> tuple[Tensor]:
+            return (self.encode_deep(x),)
+
+        def decode_middle(middle: Tensor, deep: Tensor) -> tuple[Tensor]:
+            x = torch.cat([F.relu(self.up_middle(deep)), middle], dim=1)
+            return (self.decode_middle(F.relu(self.fuse_middle(x))),)
+
+        def decode_fine(fine: Tensor, middle: Tensor) -> tuple[Tensor]:
+            x = torch.cat([F.relu(self.up_fine(middle)), fine], dim=1)
+            return (self.decode_fine(F.relu(self.fuse_fine(x))),)
+
+        blocks = 2 * len(self.encode_fine)  # how far they look, px
+        (fine,) = in_parts(encode_fine, 1 + blocks, x)
+        (middle,) = in_parts(encode_middle, blocks, F.relu(self.down_middle(fine)))
+        (deep,) = in_parts(encode_deep, blocks, F.relu(self.down_deep(middle)))
+        (middle,) = in_parts(decode_middle, 2 + blocks, middle, deep)
+        return in_parts(decode_fine, 2 + blocks, fine, middle)[0]
 
 
 class ConvLSTMCell(nn.Module):
@@ -72,8 +88,8 @@ class ConvLSTMCell(nn.Module):
         self.body = residual_blocks(2 * width, blocks)
         self.gates = nn.Conv2d(2 * width, 4 * width, 1)
 
-    def forward(self, x: Tensor, state: State | None) -> State:
-        """Feature (B, C, H, W) and state, or None for zeros → the next state, two (B, C, H, W)."""
+    def forward(self, x: Tensor, *state: Tensor) -> State:
+        """Feature (B, C, H, W) and state, or nothing for zeros → the next state, two (B, C, H, W)."""
         hidden, memory = state or (torch.zeros_like(x), torch.zeros_like(x))
         return lstm_state(self.gates(self.body(torch.cat([x, hidden], dim=1))), memory)
 
@@ -87,23 +103,34 @@ class DuplexLSTM(nn.Module):
         self.coarsen = ConvLSTMCell(width, blocks)
         self.refine = ConvLSTMCell(width, blocks)
 
-    def forward(self, features: list[Tensor]) -> list[Tensor]:
-        """Features (B, C, H/s, W/s) for s = 1, 2, 4 … → the same shapes, enriched by all other scales.
+    def forward(self, features: list[Tensor], head: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        """Features (B, C, H/s, W/s) for s = 1, 2, 4 … → what ``head`` makes of them, enriched by all other scales.
 
         The finest output hangs on every cell of both passes, so inference has nothing to skip here.
         """
-        state: State | None = None
+        blocks = 2 * len(self.coarsen.body)  # how far they look, px
+
+        def coarsen(feature: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+            hidden, memory = self.coarsen(self.norm(feature), *state)
+            return hidden, resize(hidden, 1 / 2), resize(memory, 1 / 2)
+
+        def refine(x: Tensor, feature: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+            hidden, memory = self.refine(x, *(resize(s, 2) for s in state))
+            output = head(feature + hidden)
+            return (output, hidden, memory) if found else (output,)  # nobody reads the finest state
+
+        state: Sequence[Tensor] = ()
         found: list[Tensor] = []
         for feature in features:
-            hidden, _ = state = self.coarsen(self.norm(feature), resize_state(state, 1 / 2))
+            hidden, *state = in_parts(coarsen, blocks, feature, *state)
             found.append(hidden)
 
-        state = None
-        enriched: list[Tensor] = []
-        for feature, x in zip(reversed(features), reversed(found), strict=True):
-            hidden, _ = state = self.refine(x, resize_state(state, 2))
-            enriched.append(feature + hidden)
-        return enriched[::-1]
+        state = ()
+        outputs: list[Tensor] = []
+        for feature in reversed(features):
+            output, *state = in_parts(refine, 2 + blocks, found.pop(), feature, *state)
+            outputs.append(output)
+        return outputs[::-1]
 
 
 class INIKNet(nn.Module):
@@ -145,16 +172,25 @@ class INIKNet(nn.Module):
         if height % 16 or width % 16 or min(height, width) < 32:
             raise ValueError(f"height and width must be multiples of 16 and at least 32, not {height} × {width}")
         pictures = [x, resize(x, 1 / 2), resize(x, 1 / 4)]
-        features = [self.unet(picture) for picture in pictures]
-        size_features, shape_features = self.size_lstm(features), self.shape_lstm(features)
+        # Coarse scales first: what stays alive of them then lies beside the fine scale's large tensors, not among them.
+        features = [self.unet(picture) for picture in reversed(pictures)][::-1]
+        dtype = self.contract.weight.dtype
+
+        # Inverse kernels amplify what low precision rounds off a picture, and cost little: no autocast from here on.
+        def size(feature: Tensor) -> Tensor:
+            with full_precision(x.device.type):
+                return self.size_head(feature.to(dtype)).softmax(dim=1)
+
+        def shape(feature: Tensor) -> Tensor:
+            with full_precision(x.device.type):
+                return self.shape_head(feature.to(dtype))
+
+        mu, omega = self.size_lstm(features, size), self.shape_lstm(features, shape)
+        del features
 
         scales = (0, 1, 2) if coarse or self.training else (0,)  # only training wants Eq. (9) at the coarse scales
-        # Inverse kernels amplify what low precision rounds off a picture, and cost little: no autocast from here on.
         with full_precision(x.device.type):
-            dtype = self.contract.weight.dtype
             atoms = self.dictionary()
-            mu = [self.size_head(size_features[s].to(dtype)).softmax(dim=1) for s in scales]
-            omega = [self.shape_head(shape_features[s].to(dtype)) for s in scales]
             restored = [self.inverse_filter(pictures[s].to(dtype), mu[s], omega[s], atoms) for s in scales]
         return Restored(restored[0], {"mu": mu[0], "omega": omega[0]} if maps else {}, restored[1:])
 
@@ -177,11 +213,15 @@ class INIKNet(nn.Module):
         """
         weight, bias = self.contract.weight, self.contract.bias
         assert bias is not None
-        colours = y.reshape(-1, 1, *y.shape[-2:])
-        x = y + bias.view(3, 1, 1)
-        sizes = zip(mu.split(1, dim=1)[1:], weight.split(3 * omega.shape[1], dim=1)[1:], atoms, strict=True)
-        for mu_r, W_r, v_r in sizes:
-            response = F.conv2d(colours, v_r, padding=v_r.shape[-1] // 2).unflatten(0, (-1, 3))  # (B, 3, N, H, W)
-            weighted = (response * omega.unsqueeze(1)).flatten(1, 2)  # (B, 3·N, H, W)
-            x = x + mu_r * F.conv2d(weighted, W_r)
-        return x
+
+        def restore(y: Tensor, mu: Tensor, omega: Tensor) -> tuple[Tensor]:
+            colours = y.reshape(-1, 1, *y.shape[-2:])
+            x = y + bias.view(3, 1, 1)
+            sizes = zip(mu.split(1, dim=1)[1:], weight.split(3 * omega.shape[1], dim=1)[1:], atoms, strict=True)
+            for mu_r, W_r, v_r in sizes:
+                response = F.conv2d(colours, v_r, padding=v_r.shape[-1] // 2).unflatten(0, (-1, 3))  # (B, 3, N, H, W)
+                weighted = (response * omega.unsqueeze(1)).flatten(1, 2)  # (B, 3·N, H, W)
+                x = x + mu_r * F.conv2d(weighted, W_r)
+            return (x,)
+
+        return in_parts(restore, atoms[-1].shape[-1] // 2, y, mu, omega)[0]

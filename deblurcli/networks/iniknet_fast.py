@@ -33,11 +33,13 @@ saves:
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deblurcli.networks.blocks import AtomDictionary, Block, full_precision
+from deblurcli.networks.blocks import AtomDictionary, Block, full_precision, in_parts
 from deblurcli.networks.restored import Restored
 
 # ω in units of what is missing from a blurred photo, some hundredths of white; per size, as they share μ's sum of 1.
@@ -46,6 +48,9 @@ OMEGA_SCALE = 0.05
 
 def _blocks(width: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(Block(width) for _ in range(count)))
+
+
+_relu = partial(F.relu, inplace=True)
 
 
 class Predictor(nn.Module):
@@ -67,11 +72,11 @@ class Predictor(nn.Module):
 
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features (B, fine, H/2, W/2), (B, middle, H/4, W/4) and (B, coarse, H/8, W/8)."""
-        fine = self.encode_fine(F.relu(self.stem(F.pixel_unshuffle(picture - 0.5, 2))))
-        middle = self.encode_middle(F.relu(self.to_middle(fine)))
-        coarse = self.encode_coarse(F.relu(self.to_coarse(middle)))
-        middle = self.decode_middle(F.relu(middle + F.pixel_shuffle(self.from_coarse(coarse), 2)))
-        fine = self.decode_fine(F.relu(fine + F.pixel_shuffle(self.from_middle(middle), 2)))
+        fine = self.encode_fine(_relu(self.stem(F.pixel_unshuffle(picture - 0.5, 2))))
+        middle = self.encode_middle(_relu(self.to_middle(fine)))
+        coarse = self.encode_coarse(_relu(self.to_coarse(middle)))
+        middle = self.decode_middle(_relu(middle + F.pixel_shuffle(self.from_coarse(coarse), 2)))
+        fine = self.decode_fine(_relu(fine + F.pixel_shuffle(self.from_middle(middle), 2)))
         return fine, middle, coarse
 
 
@@ -142,26 +147,31 @@ class INIKNetFast(nn.Module):
         H and W must be multiples of 8 and at least 64 (8 · 2^(levels − 1)).
         """
         fine, middle, coarse = self.predictor(x)
-        mu = F.pixel_shuffle(self.mu_head(fine), 2).float().unflatten(1, (self.levels, -1)).softmax(2)
+        mus = self.mu_head(fine).float().chunk(self.levels, dim=1)
         features = (fine, fine, middle, coarse)
-        scale = OMEGA_SCALE * mu.shape[2] * self.dictionary.strength.view(1, -1, 1, 1)
         omegas = [head(features[level]).float() for level, head in enumerate(self.omega_heads)]
         omegas[0] = F.pixel_shuffle(omegas[0], 2)
-        omegas = [scale * omega for omega in omegas]
+        log_radius = self.radius_head(fine).float() if maps else None
+        del fine, middle, coarse, features  # the filters need the room
 
         # Filtering stays in float32 whatever the predictor ran in: these are the picture's own pixels.
         with full_precision(x.device.type):
-            atoms = self.dictionary()
-            y, restored = x.float(), x.float()
-            for level, omega in enumerate(omegas):
+            scale = OMEGA_SCALE * (1 + len(self.sizes)) * self.dictionary.strength.view(-1, 1, 1, 1)
+            atoms = [scale * v_r for v_r in self.dictionary()]
+            y = restored = x.float().contiguous()
+            for level, (mu, omega) in enumerate(zip(mus, omegas, strict=True)):
+                mu = _weights(mu)
                 if level:
                     y = F.avg_pool2d(y, 2)
-                for nth, v_r in enumerate(atoms):
+                for nth, v_r in enumerate(atoms, start=1):
                     response = inverse_filter(y, omega, v_r)
                     if level:
                         response = F.interpolate(response, scale_factor=2**level, mode="bilinear", align_corners=False)
-                    restored = restored + mu[:, level, nth + 1].unsqueeze(1) * response
-        return Restored(restored, self._maps(mu, omegas, self.radius_head(fine).float()) if maps else {})
+                    restored = torch.addcmul(restored, mu[:, nth : nth + 1], response)
+        if log_radius is None:
+            return Restored(restored, {})
+        omegas = [scale.view(1, -1, 1, 1) * omega for omega in omegas]
+        return Restored(restored, self._maps(torch.cat([_weights(mu) for mu in mus], 1), omegas, log_radius))
 
     def expected_size(self, mu: Tensor) -> Tensor:
         """Σ μ·M: (B, K, H, W) → (B, 1, H, W), the mean kernel size over all levels in px: the defocus size."""
@@ -170,7 +180,6 @@ class INIKNetFast(nn.Module):
 
     def _maps(self, mu: Tensor, omegas: list[Tensor], log_radius: Tensor) -> dict[str, Tensor]:
         full = [omegas[0]] + [F.interpolate(o, scale_factor=2.0**level) for level, o in enumerate(omegas) if level]
-        mu = mu.flatten(1, 2)
         # The head predicts log(1 + radius): equal steps of it are equally visible steps of blur.
         radius = torch.expm1(F.softplus(F.interpolate(log_radius, scale_factor=2, mode="bilinear")))
         return {
@@ -187,10 +196,20 @@ def inverse_filter(y: Tensor, omega: Tensor, atoms: Tensor) -> Tensor:
     Colours go through the convolution as batch, not as groups, which is fifty times as fast on a CPU. The border is
     mirrored.
     """
-    b, c, h, w = y.shape
     reach = atoms.shape[-1] // 2
-    padded = F.pad(y, (reach,) * 4, mode="reflect").reshape(b * c, 1, h + 2 * reach, w + 2 * reach)
-    response = F.conv2d(padded, atoms).view(b, c, -1, h, w)
-    # Multiplied and summed, not einsum, which turns it into tiny matrix products; in place where no gradient needs it.
-    weigh = torch.mul if torch.is_grad_enabled() else Tensor.mul_
-    return weigh(response, omega.unsqueeze(1)).sum(2)
+
+    def weighted(y: Tensor, omega: Tensor) -> tuple[Tensor]:
+        b, c, h, w = y.shape
+        padded = F.pad(y, (reach,) * 4, mode="reflect").reshape(b * c, 1, h + 2 * reach, w + 2 * reach)
+        response = F.conv2d(padded, atoms).view(b, c, -1, h, w)
+        # Multiplied and summed, not einsum, which turns it into tiny matrix products; in place where no gradient needs
+        # it.
+        weigh = torch.mul if torch.is_grad_enabled() else Tensor.mul_
+        return (weigh(response, omega.unsqueeze(1)).sum(2),)
+
+    return in_parts(weighted, reach, y, omega)[0]
+
+
+def _weights(logits: Tensor) -> Tensor:
+    """What the predictor says of one level's kernel sizes, (B, 4·K, H/2, W/2) → μ, (B, K, H, W)."""
+    return F.pixel_shuffle(logits, 2).softmax(1)

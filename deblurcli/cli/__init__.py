@@ -11,6 +11,7 @@ from click_default_group import DefaultGroup
 from deblurcli import __version__
 from deblurcli.cli.benchmark import benchmark
 from deblurcli.cli.evaluate import evaluate
+from deblurcli.cli.inspect import inspect
 from deblurcli.cli.messages import report
 from deblurcli.cli.restore import restore
 from deblurcli.cli.synthesize import synthesize
@@ -37,7 +38,7 @@ def cli() -> None:
     """
 
 
-for command in (restore, weights, synthesize, train, evaluate, benchmark):
+for command in (restore, inspect, weights, synthesize, train, evaluate, benchmark):
     cli.add_command(command)
 
 

@@ -54,7 +54,7 @@ def draw_overview(path: Path, maps: Maps, specs: tuple[MapSpec, ...], before: Ph
     aspect = before.pixels.shape[0] / before.pixels.shape[1]
     across = 2 + len(single) if len(single) < 3 else 3
     down = -(-(2 + len(single)) // across)
-    heights = [down * (16 / across * aspect + 0.35)]
+    heights = [down * (13.5 / across * aspect + 0.4)]
     heights += [len(s.rows) * (14.5 / max(len(s.columns), 4) * aspect + 0.25) + 0.5 for s in many]
     figure = _figure(16, sum(heights))
     head, *others = np.atleast_1d(figure.subfigures(len(heights), 1, height_ratios=heights))

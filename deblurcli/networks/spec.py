@@ -119,24 +119,24 @@ def _mixture_maps(sizes: tuple[int, ...], atoms: int, pictures: tuple[str, ...],
     size, strength = "How much each kernel size is used here", "How strongly each inverse-kernel atom is applied here."
     size += ", on the photo and on smaller copies of it." if len(pictures) > 1 else "; none leaves the pixel alone."
     columns = ("none", *_in_px(*sizes))
-    largest = max(sizes) * sum(2**level for level in range(len(pictures))) / len(pictures)
+    largest = [max(sizes) * 2**level for level in range(len(pictures))]
     return (
         MapSpec("mu", "μ", "1", (0.0, 1.0), size, pictures, columns),
         MapSpec("omega", "ω", "1", (None, None), strength, pictures, _numbered("atom", atoms), (-shown, shown), True),
-        *_size_maps("Σμ·M", 1.0, largest, "Mean size of the kernels used here: the more defocused, the larger."),
+        *_size_maps("Σμ·M", 1, sum(largest) / len(largest), max(largest), KERNELS_USED),
     )
 
 
-def _size_maps(symbol: str, smallest: float, largest: float, meaning: str) -> tuple[MapSpec, ...]:
-    """The defocus size and its spread. A mean of sizes lies between them, a standard deviation below half of that."""
+def _size_maps(symbol: str, smallest: float, mean: float, largest: float, meaning: str) -> tuple[MapSpec, ...]:
+    """The defocus size and its spread, of sizes between two that are at most ``mean`` on average."""
     spread = "How far the sizes used here differ (standard deviation): large where the network is undecided."
-    half = (largest - smallest) / 2
     return (
-        MapSpec("defocus_size", symbol, "px", (smallest, largest), meaning),
-        MapSpec("defocus_spread", f"σ({symbol})", "px", (0.0, None), spread, shown=(0.0, half)),
+        MapSpec("defocus_size", symbol, "px", (smallest, mean), meaning),
+        MapSpec("defocus_spread", f"σ({symbol})", "px", (0.0, (largest - smallest) / 2), spread),
     )
 
 
+KERNELS_USED = "Mean size of the kernels used here: the more defocused, the larger."
 PYRAMID = ("full size", "at 1/2", "at 1/4", "at 1/8")
 BLUR_RADIUS = MapSpec(
     "blur_radius", "R", "px", (0.0, None), "Radius of the disc that a point of light has become here.", shown=(0.0, 16.0)
@@ -177,7 +177,7 @@ GKMNET_MAPS = (
         ("photo", "result at 1/2"),
         _numbered("copy", 22),
     ),
-    *_size_maps("Σβ·S", 1.0, 21.0, "Mean width of the blurred copies used here, over the three colours."),
+    *_size_maps("Σβ·S", 1, 21, 22, "Mean width of the blurred copies used here, over the three colours."),
 )
 P2IKT_MAPS = (
     MapSpec(
@@ -210,10 +210,9 @@ KPAC_URL = "https://openaccess.thecvf.com/content/ICCV2021/html/Son_Single_Image
 def _kpac_maps(stride: int) -> tuple[MapSpec, ...]:
     sizes = [stride * (4 * rate + 1) for rate in range(1, 6)]
     rounds = ("round 1", "round 2")
-    size = "Mean size of the kernels used here: the more defocused, the larger."
     return (
         MapSpec("alpha", "α", "1", (0.0, 1.0), "How much each kernel size is used here.", rounds, _in_px(*sizes)),
-        *_size_maps("Σα·s / Σα", sizes[0], sizes[-1], size),
+        *_size_maps("Σα·s / Σα", sizes[0], sizes[-1], sizes[-1], KERNELS_USED),
         MapSpec("dilation", "Σα·r / Σα", "1", (1.0, 5.0), "Mean factor by which the one kernel is stretched here."),
         MapSpec(
             "shape",

@@ -102,7 +102,7 @@ class TorchBackend:
         """See ``Backend.kernels``."""
         with torch.no_grad():
             found: dict[str, Tensor] = self._network.kernels()  # type: ignore[operator]
-        return {name: kernel.float().cpu().numpy() for name, kernel in found.items()}
+        return {name: kernel.detach().float().cpu().numpy() for name, kernel in found.items()}
 
     def _on_device(self, compute: Callable[[Tensor], Result], picture: Picture) -> Result:
         """``compute`` of the picture as a batch (1, 3, H, W) in the network's order of colours, at our precision."""

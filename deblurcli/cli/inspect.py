@@ -66,7 +66,7 @@ def inspect(
         seconds = time.perf_counter() - began
         settings = {
             "photo": f"{photo.name}, {width} × {height} px, {read.depth} bits per channel",
-            "network": f"{spec.title}. {spec.paper}",
+            "network": f"{spec.title} ({spec.paper})",
             "weights": deblurrer.weights,
             "ran on": " · ".join((deblurrer.backend.name, deblurrer.backend.device, deblurrer.backend.precision)),
             "tiles": f"{result.tiles} of {result.tile_shape[1]} × {result.tile_shape[0]} px",

@@ -140,6 +140,11 @@ function barsOf(map, values) {
     holder.innerHTML = `<svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label="${map.symbol} ${row}: ` +
       `${map.columns.map((name, c) => `${name} ${values[r * across + c].toPrecision(3)}`).join(", ")}">` +
       `<line class="zero" vector-effect="non-scaling-stroke" x1="0" x2="100" y1="${zero}" y2="${zero}"/>${bars.join("")}</svg>`;
+    if (across <= 6) { // there is room for the figures
+      const figures = element("div", "", { className: "heads" });
+      figures.append(...map.columns.map((name, c) => element("span", number(values[r * across + c]))));
+      holder.append(figures);
+    }
     table.append(holder);
   });
   block.append(table);

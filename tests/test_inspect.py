@@ -79,13 +79,15 @@ class Visit:
         self.complaints: list[str] = []
         self.requests: list[str] = []
         # That reading the canvas back is slow is said to the tests, not to the page.
-        said = self.complaints.append
-        self.page.on("console", lambda message: "getImageData" in message.text or said(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", lambda message: self.note(message.text) if "getImageData" not in message.text else None)
+        self.page.on("pageerror", lambda error: self.note(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(html.as_uri())
         self.page.wait_for_selector("body[data-ready]")
         self.settle()
+
+    def note(self, complaint: str) -> None:
+        self.complaints.append(complaint)
 
     def settle(self) -> None:
         """Waits until what has changed is drawn, pictures that have to be decoded first included."""
@@ -305,7 +307,9 @@ def test_other_networks_show_what_they_have(browser: Browser, name: str, tmp_pat
     for m in spec.maps:
         if not m.per_photo:
             np.testing.assert_allclose(shown[m.name], result.maps[m.name][:, 20, 30], rtol=1e-3, atol=1e-6)
-    bars = sum(m.channels for m in spec.maps if m.channels > 1)
+    bars = sum(m.channels for m in spec.maps if m.channels > 1 and m.name != "kernel")
+    drawn = sum(len(kernel) for kernel in deblurrer.backend.kernels().values() if kernel.ndim == 3)
+    assert visit.page.locator(".atoms figure").count() == drawn + (6 if name == "p2ikt" else 0)
     assert visit.page.locator("rect").count() == bars
     assert visit.page.locator("#kernels").is_visible() == (name == "iniknet")
     visit.screenshot(name)

@@ -75,9 +75,7 @@ def inspect(
         if result.warnings:
             settings["note"] = " ".join(result.warnings)
         kernels = deblurrer.backend.kernels()
-        write_page(
-            target, read, result.photo, result.maps, spec, kernels, photo.name, settings, overwrite=overwrite
-        )
+        write_page(target, read, result.photo, result.maps, spec, kernels, photo.name, settings, overwrite=overwrite)
     for warning in result.warnings:
         warn(f"{photo}: {warning}")
     say(f"{target}  ({deblurrer} · {seconds:.1f} s)", verbosity=-1 if quiet else 0)

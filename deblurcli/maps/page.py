@@ -6,7 +6,7 @@ import base64
 import gzip
 import json
 from io import BytesIO
-from math import sqrt
+from math import isqrt, sqrt
 from os import PathLike
 from typing import Any
 
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deblurcli import __version__
-from deblurcli.arrays import Maps
+from deblurcli.arrays import Maps, Pixels
 from deblurcli.maps.kernels import Mixture
 from deblurcli.maps.pictures import colour_map
 from deblurcli.networks.spec import MapSpec, NetworkSpec
 from deblurcli.photo.atomic import replacing
+from deblurcli.photo.colour import bands
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import to_codes, to_float
 
@@ -69,13 +70,20 @@ def write_page(
 
     height, width = before.pixels.shape[:2]
     mixture = Mixture.of(kernels)
+    # What P2IKT predicts for a photo is kernels, row by row, and looked at as such.
+    predicted = {
+        f"predicted for the {of}": kernel.reshape(3, *2 * [isqrt(len(m.columns))])
+        for m in spec.maps
+        if m.name == "kernel"
+        for of, kernel in zip(("photo", "result at 1/2"), np.split(maps[m.name], 2), strict=True)
+    }
     content: dict[str, Any] = {
         "width": width,
         "height": height,
         "maps": [_map(m, maps[m.name], height) for m in spec.maps if not m.per_photo],
-        "constants": [_constant(m, maps[m.name]) for m in spec.maps if m.per_photo],
+        "constants": [_constant(m, maps[m.name]) for m in spec.maps if m.per_photo and m.name != "kernel"],
         "mixture": mixture and {"atoms": [v.tolist() for v in mixture.atoms], "weights": mixture.weights.tolist()},
-        "dictionary": [_drawn(name, kernel) for name, kernel in kernels.items() if kernel.ndim == 3],
+        "dictionary": [_drawn(name, kernel) for name, kernel in {**kernels, **predicted}.items() if kernel.ndim == 3],
         "colours": {name: _colours(name) for name in {colour_map(m) for m in spec.maps} | {"RdBu_r", "viridis"}},
         "tile": TILE,
     }
@@ -145,13 +153,23 @@ def _photos(before: Photo, after: Photo, room: int) -> dict[str, Any]:
     Args:
         room: bytes of text they may take; if the lowest quality takes more, they do.
     """
-    codes = [to_codes(np.nan_to_num(to_float(photo.pixels)), np.uint8) for photo in (before, after)]
+    codes = [_eight_bits(photo.pixels) for photo in (before, after)]
     found: list[Any] = []
     for quality in QUALITIES:
         found = [_levels(pixels, before.icc, quality) for pixels in codes]
         if sum(len(tile) for levels in found for level in levels for tile in level["tiles"]) <= room:
             break
     return dict(zip(("before", "after"), found, strict=True))
+
+
+def _eight_bits(pixels: Pixels) -> NDArray[np.uint8]:
+    """A band at a time, so that no whole photo is held as floats."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    codes = np.empty(pixels.shape, np.uint8)
+    for rows in bands(len(pixels)):
+        codes[rows] = to_codes(np.nan_to_num(to_float(pixels[rows])), np.uint8)
+    return codes
 
 
 def _levels(pixels: NDArray[np.uint8], icc: bytes | None, quality: int) -> list[dict[str, Any]]:

@@ -57,7 +57,7 @@ def draw_overview(path: Path, maps: Maps, specs: tuple[MapSpec, ...], before: Ph
     heights = [down * (13.5 / across * aspect + 0.4)]
     heights += [len(s.rows) * (14.5 / max(len(s.columns), 4) * aspect + 0.25) + 0.5 for s in many]
     figure = _figure(16, sum(heights))
-    head, *others = np.atleast_1d(figure.subfigures(len(heights), 1, height_ratios=heights))
+    head, *others = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).flat
     axes: list[Any] = list(head.subplots(down, across, squeeze=False).flat)
     for axis in axes:
         axis.set_axis_off()
@@ -121,8 +121,8 @@ def _norm(spec: MapSpec) -> Normalize:
 
 def _extend(spec: MapSpec) -> str:
     """Which ends of the colour bar are open, as values may lie beyond."""
-    low, high = spec.range
-    return {(True, True): "both", (True, False): "min", (False, True): "max"}.get((low is None, high is None), "neither")
+    below, above = (end is None for end in spec.range)
+    return "both" if below and above else "min" if below else "max" if above else "neither"
 
 
 def _unit(spec: MapSpec) -> str:

@@ -133,7 +133,7 @@ class GGKMNet(nn.Module):
 
         Args:
             x: blurred pictures, y of the paper.
-            maps: also return β (B, P, H, W) of the full scale, the defocus size (B, 1, H, W), and α (B, T·P·Q, 1, 1).
+            maps: also return β (B, P, H, W) of the full scale, the defocus size (B, 1, H, W), and α (B, T·Q·P, 1, 1).
             statistics: the average of ``statistic`` to use instead of this picture's own, (B, 3 · 4 · width, 1, 1).
         """
         height, width = x.shape[-2:]
@@ -169,7 +169,7 @@ class GGKMNet(nn.Module):
         if maps:
             sigmas = group_sigmas(alpha).unbind(1)
             size = defocus_size(betas[::-1], sigmas[::-1])
-            result.maps = {"beta": betas[-1], "defocus_size": size, "alpha": alpha.reshape(len(alpha), -1, 1, 1)}
+            result.maps = {"beta": betas[-1], "defocus_size": size, "alpha": alpha.mT.reshape(len(alpha), -1, 1, 1)}
         if self.training:
             result.coarse = restored[-2::-1]
             if self.reconstruction is not None:

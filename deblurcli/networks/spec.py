@@ -101,6 +101,7 @@ class NetworkSpec:
 
 DEFAULT_NETWORK = "iniknet-fast"
 
+
 def _numbered(what: str, count: int) -> tuple[str, ...]:
     return tuple(f"{what} {n}" for n in range(1, count + 1))
 
@@ -139,7 +140,12 @@ def _size_maps(symbol: str, smallest: float, mean: float, largest: float, meanin
 KERNELS_USED = "Mean size of the kernels used here: the more defocused, the larger."
 PYRAMID = ("full size", "at 1/2", "at 1/4", "at 1/8")
 BLUR_RADIUS = MapSpec(
-    "blur_radius", "R", "px", (0.0, None), "Radius of the disc that a point of light has become here.", shown=(0.0, 16.0)
+    "blur_radius",
+    "R",
+    "px",
+    (0.0, None),
+    "Radius of the disc that a point of light has become here.",
+    shown=(0.0, 16.0),
 )
 
 GGKMNET_PAPER = (
@@ -162,8 +168,8 @@ GGKMNET_MAPS = (
         "1",
         (0.0, 1.0),
         "Of which Gaussians each blur of the whole photo is made, from the coarsest scale to the finest.",
-        rows=tuple(f"{scale}, {size}" for scale in ("at 1/4", "at 1/2", "full size") for size in GGKMNET_SIZES),
-        columns=tuple(f"{variance:g} px²" for variance in (0.15, 0.3, 0.45, 0.6)),
+        rows=tuple(f"{scale}, {v:g} px²" for scale in PYRAMID[2::-1] for v in (0.15, 0.3, 0.45, 0.6)),
+        columns=GGKMNET_SIZES,
         per_photo=True,
     ),
 )

@@ -14,9 +14,9 @@ import deblurcli
 FADE = 0.5  # px of blur radius over which the edit fades in and out
 
 
-def rise(radius: NDArray[np.float32], at: float) -> NDArray[np.float32]:
+def rise(radius: NDArray[np.float32], at: float) -> NDArray[np.floating]:
     """0 below, 1 above ``at``, and a smooth step of twice ``FADE`` px between them."""
-    part = np.clip((radius - at) / (2 * FADE) + 0.5, 0, 1, dtype=np.float32)
+    part = np.clip((radius - at) / (2 * FADE) + 0.5, 0, 1)
     return part * part * (3 - 2 * part)
 
 
@@ -30,5 +30,5 @@ restored, maps = deblurrer(photo.picture, maps=True)
 radius = maps["blur_radius"][0]  # (H, W), px
 weight = (rise(radius, smallest) * (1 - rise(radius, largest)))[..., None]
 edited = photo.picture + weight * (restored - photo.picture)
-deblurcli.write_photo(target, photo.with_picture(edited), description="deblur: focus-aware edit")
+deblurcli.write_photo(target, photo.with_picture(edited.astype(np.float32)), description="deblur: focus-aware edit")
 print(f"{weight.mean():.0%} of {source} sharpened, where the blur radius is {smallest:g} to {largest:g} px")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -14,13 +16,17 @@ from untrained_networks import untrained
 
 import deblurcli
 from deblurcli.errors import PhotoError
+from deblurcli.evaluation.maps import maps_summary, spearman
+from deblurcli.evaluation.rows import Row
 from deblurcli.maps.export import export_maps, new_folder
 from deblurcli.maps.kernels import Mixture
 from deblurcli.maps.pictures import colour_map
 from deblurcli.networks.spec import NETWORKS, NetworkSpec
 from deblurcli.photo.photo import Photo
 from deblurcli.restore import Deblurrer, Restoration
+from deblurcli.weights.store import calibration, catalog
 
+ROOT = Path(__file__).parents[1]
 RNG = np.random.default_rng(0)
 
 
@@ -94,7 +100,7 @@ def test_defocus_size_is_the_mean_of_sizes(name: str) -> None:
 def test_kernel_is_what_the_network_applied() -> None:
     """With the released weights: the kernel laid over the photo gives the restored pixel, all sizes included."""
     deblurrer = deblurcli.load("iniknet-fast", device="cpu")
-    picture = deblurcli.read_photo(Path(__file__).parents[1] / "examples/photo.jpg").picture[:248, :240]
+    picture = deblurcli.read_photo(ROOT / "examples/photo.jpg").picture[:248, :240]
     restored, maps = deblurrer(picture, maps=True)
     mixture = Mixture.of(deblurrer.backend.kernels())
     assert mixture
@@ -163,3 +169,61 @@ def test_other_folders_are_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match="holds no maps"), new_folder(tmp_path / "letters"):
         pass
     assert (tmp_path / "letters/love.txt").read_text() == "mine"
+
+
+def test_spearman() -> None:
+    from scipy.stats import spearmanr
+
+    one, other = RNG.integers(0, 9, 500).astype(float), RNG.normal(size=500)
+    other += one
+    assert spearman(one, other) == pytest.approx(spearmanr(one, other).statistic, abs=1e-12)
+    assert np.isnan(spearman(np.ones(5), np.arange(5.0)))
+
+
+def test_suite_of_maps_ranks_and_calibrates() -> None:
+    """On maps that are true but for a power, all ranks are right and the power is found."""
+    rows = []
+    for radius in (1.0, 2.0, 4.0, 8.0):
+        truth = np.full(50, radius)
+        size = 1 + (truth / 0.25) ** (1 / 0.9)
+        rows.append(even_row(radius, np.stack([truth, size, truth])))
+    truth = RNG.uniform(1, 8, 400)
+    pixels = np.stack([truth, 1 + (truth / 0.25) ** (1 / 0.9), truth[::-1]])
+    rows.append(
+        Row({"photo": "b", "kind": "scene"}, {"Spearman": {"defocus_size": 1.0, "blur_radius": 0.0}}, pixels=pixels)
+    )
+    summary = maps_summary(rows)
+    assert summary["Spearman"]["defocus_size"] == pytest.approx(1)
+    assert abs(summary["Spearman, scenes"]["blur_radius"]) < 0.2
+    assert summary["calibration a"]["defocus_size"] == pytest.approx(0.25)
+    assert summary["calibration b"]["defocus_size"] == pytest.approx(0.9)
+    assert summary["error in scenes, px"]["defocus_size"] == pytest.approx(0, abs=1e-9)
+    assert summary["error in scenes, px"]["blur_radius"] > 1
+
+
+def even_row(radius: float, pixels: np.ndarray) -> Row:
+    medians = {"defocus_size": float(np.median(pixels[1])), "blur_radius": float(np.median(pixels[2]))}
+    return Row({"photo": "a", "kind": "even", "radius": radius}, {"median": medians}, pixels=pixels)
+
+
+def test_released_weights_rank_right_and_are_calibrated_as_measured() -> None:
+    measured = json.loads((ROOT / "results/maps.json").read_text())
+    summary = measured["suites"]["maps"]["summary"]
+    assert summary["Spearman"]["defocus_size"] >= 0.8
+    assert summary["Spearman"]["blur_radius"] >= 0.8
+    (release,) = (r for r in catalog() if measured["network"].startswith(f"{r.network} · {r.tag} "))
+    fitted = [summary[f"calibration {letter}"]["defocus_size"] for letter in "ab"]
+    assert release.calibration == pytest.approx(fitted, abs=0.005)
+    assert f"{release.calibration[0]:g} · (S" in str(calibration(release.network, release.tag))
+    assert calibration(release.network, "other") is None
+
+
+def test_focus_aware_example(tmp_path: Path) -> None:
+    photo = deblurcli.read_photo(ROOT / "examples/photo.jpg")
+    deblurcli.write_photo(tmp_path / "in.png", Photo(np.ascontiguousarray(photo.pixels[:128, :160])))
+    command = [sys.executable, "examples/focus_aware.py", str(tmp_path / "in.png"), str(tmp_path / "out.png")]
+    for limits, change in ((["2", "6"], True), (["90", "99"], False)):
+        done = subprocess.run([*command, *limits], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        before, after = (deblurcli.read_photo(tmp_path / f"{name}.png").pixels for name in ("in", "out"))
+        assert (before != after).any() == change

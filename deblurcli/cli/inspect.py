@@ -47,6 +47,7 @@ def inspect(
     from deblurcli.maps.page import page_scale, write_page
     from deblurcli.photo.decode import read_photo
     from deblurcli.restore import load
+    from deblurcli.weights.store import calibration
 
     target = output or photo.with_name(f"{photo.stem}-inspected.html")
     if target.suffix.lower() not in (".html", ".htm"):
@@ -72,6 +73,8 @@ def inspect(
             "tiles": f"{result.tiles} of {result.tile_shape[1]} × {result.tile_shape[0]} px",
             "time": f"{seconds:.1f} s, {seconds / height / width * 1e6:.2f} s per megapixel, maps included",
         }
+        if meaning := calibration(spec.name, deblurrer.weights):
+            settings["calibration"] = meaning
         if result.warnings:
             settings["note"] = " ".join(result.warnings)
         kernels = deblurrer.backend.kernels()

@@ -244,8 +244,10 @@ def _restore_one(
             )
             if folder:
                 from deblurcli.maps.export import export_maps
+                from deblurcli.weights.store import calibration
 
-                export_maps(folder, result.maps, backend.spec.maps, backend.kernels(), photo, result.photo, {**row})
+                about = {**row, "calibration": calibration(backend.spec.name, deblurrer.weights)}
+                export_maps(folder, result.maps, backend.spec.maps, backend.kernels(), photo, result.photo, about)
                 row["maps"] = str(_maps_name(job, settings))
             _make_folder(job.target)
             lost = write_photo(

@@ -98,9 +98,9 @@ def _pixels(bench: Bench, blurred: Picture, sharp: Picture, radius: NDArray[np.f
     """True radius and maps of the pixels that have texture, (1 + maps, n), px."""
     photo = Photo(to_codes(blurred, np.uint8))  # as a user's file would be
     found = bench.deblurrer.restore(photo, maps=True).maps
-    thinned = slice(None, None, STEP), slice(None, None, STEP)
     planes = [radius, *(found[name][0] for name in _sizes(bench))]
-    return np.stack([plane[thinned][texture(sharp)[thinned] > TEXTURED] for plane in planes]).astype(np.float64)
+    thinned = np.stack(planes)[:, ::STEP, ::STEP].astype(np.float64)
+    return thinned[:, texture(sharp)[::STEP, ::STEP] > TEXTURED]
 
 
 def _ranked(pixels: Floats, methods: list[str]) -> dict[str, float]:

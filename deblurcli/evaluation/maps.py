@@ -24,6 +24,7 @@ from deblurcli.synthesis.defocus import defocus, scenes
 
 SIZES = ("defocus_size", "blur_radius")  # maps that grow with the blur
 LARGEST = 14.0  # px, blur radius
+CALIBRATED = 8.0  # px; wider blur than that networks only soften, and sizes hardly grow
 TEXTURED = (4 / 255) ** 2  # squared gradient, see ``photos.texture``
 STEP = 4  # px; of this many rows and columns, one is looked at: neighbours say the same
 
@@ -53,7 +54,8 @@ def maps(bench: Bench) -> Iterator[Row]:
 def maps_summary(rows: list[Row]) -> Values:
     """Rank correlations; the median of each map per radius; and the calibration, radius = a · (size − 1)^b.
 
-    The calibration is fitted to the medians of even blur, on logarithms; its error is that in scenes.
+    The calibration is fitted to the medians of even blur up to ``CALIBRATED`` px, on logarithms; its error is that in
+    scenes, of all radii.
     """
     even, scene = with_label(rows, kind="even"), with_label(rows, kind="scene")
     methods = list(scene[0].values["Spearman"])
@@ -67,8 +69,9 @@ def maps_summary(rows: list[Row]) -> Values:
     radii = sorted({row.labels["radius"] for row in even})
     medians = {radius: means(with_label(even, radius=radius), "median") for radius in radii}
     lines |= {f"median R={radius:g}": values for radius, values in medians.items()}
-    size = np.array([medians[radius]["defocus_size"] for radius in radii]) - 1
-    b, log_a = np.polyfit(np.log(size), np.log(radii), 1)
+    fitted = [radius for radius in radii if radius <= CALIBRATED]
+    size = np.array([medians[radius]["defocus_size"] for radius in fitted]) - 1
+    b, log_a = np.polyfit(np.log(size), np.log(fitted), 1)
     a = float(np.exp(log_a))
     lines |= {"calibration a": {"defocus_size": a}, "calibration b": {"defocus_size": float(b)}}
     truth, *found = in_scenes

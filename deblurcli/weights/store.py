@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -37,7 +38,7 @@ class Release:
     network: str
     tag: str
     sha256: str
-    calibration: tuple[float, ...] = ()
+    calibration: Sequence[float] = ()
 
     @property
     def path(self) -> Path:
@@ -108,7 +109,7 @@ def calibration(network: str, tag: str) -> str | None:
     for release in catalog():
         if (release.network, release.tag) == (network, tag) and release.calibration:
             a, b = release.calibration
-            return f"a defocus size S stands for a blur radius of {a:g} · (S − 1)^{b:g} px"
+            return f"a defocus size S stands for a blur radius of {a:g} · (S − 1)^{b:g} px, up to about 8 px"
     return None
 
 

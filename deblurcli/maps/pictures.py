@@ -35,7 +35,7 @@ def draw_map(path: Path, planes: NDArray[np.float32], spec: MapSpec) -> None:
         columns = 7 if columns % 7 == 0 else 11
         rows = -(-spec.channels // columns)
     width = 11.0 if columns == 1 else max(16.0, 1.3 * columns)
-    shape = planes.shape[1] / planes.shape[2] * (width - 2) / columns  # inches, of one plane
+    shape = _aspect(*planes.shape[1:]) * (width - 2) / columns  # inches, of one plane
     figure = _figure(width, rows * (shape + 0.25) + 0.9)
     _grid(figure, planes, spec, rows, columns)
     figure.suptitle(f"{spec.symbol}   {spec.meaning}", fontsize=12, x=0.01, ha="left")
@@ -51,7 +51,7 @@ def draw_overview(path: Path, maps: Maps, specs: tuple[MapSpec, ...], before: Ph
     local = [spec for spec in specs if not spec.per_photo]
     single, many = ([s for s in local if (s.channels == 1) == one] for one in (True, False))
     photos = {"before": _thinned(before.pixels), "after": _thinned(after.pixels)}
-    aspect = before.pixels.shape[0] / before.pixels.shape[1]
+    aspect = _aspect(*before.pixels.shape[:2])
     across = 2 + len(single) if len(single) < 3 else 3
     down = -(-(2 + len(single)) // across)
     heights = [down * (13.5 / across * aspect + 0.4)]
@@ -75,6 +75,11 @@ def draw_overview(path: Path, maps: Maps, specs: tuple[MapSpec, ...], before: Ph
         _grid(part, maps[spec.name], spec, len(spec.rows), len(spec.columns))
         part.suptitle(f"{spec.symbol}   {spec.meaning}", fontsize=11, x=0.01, ha="left")
     figure.savefig(path, dpi=DPI)
+
+
+def _aspect(height: int, width: int) -> float:
+    """Height over width of the room for a photo; strips of a few pixels get more than they fill."""
+    return min(max(height / width, 0.2), 2.0)
 
 
 def _figure(width: float, height: float) -> Figure:

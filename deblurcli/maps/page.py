@@ -131,7 +131,7 @@ def _constant(spec: MapSpec, values: NDArray[np.float32]) -> dict[str, Any]:
 
 def _drawn(name: str, kernels: NDArray[np.float32]) -> dict[str, Any]:
     what, _, size = name.partition("_")
-    title = f"{what}, {size} × {size} px" if size.isdecimal() else name.replace("_", " ")
+    title = f"{what}, {size} × {size} px" if size.isdecimal() else name.replace("_", " ").replace("gauss", "Gauss")
     return {"title": title, "kernels": kernels.tolist()}
 
 

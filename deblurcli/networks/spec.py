@@ -183,7 +183,7 @@ GKMNET_MAPS = (
         ("photo", "result at 1/2"),
         _numbered("copy", 22),
     ),
-    *_size_maps("Σβ·S", 1, 21, 22, "Mean width of the blurred copies used here, over the three colours."),
+    *_size_maps("Σβ·S", 8, 15, 15, "Mean width of the blurred copies used here, over the three colours."),
 )
 P2IKT_MAPS = (
     MapSpec(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from math import inf
+from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -33,7 +34,8 @@ class Restoration:
 
     Attributes:
         photo: as the input, with other pixels.
-        maps: coefficient maps by name, (C, H, W); empty unless asked for.
+        maps: coefficient maps by name, (C, H, W), those with one value for the whole photo (C, 1, 1); empty unless
+            asked for.
         tiles: how many there were. tile_shape: height and width of what the network saw at once, px.
         approximate: the network looks at the whole picture but was shown tiles: the result is near to what it should
             be, not equal to it.
@@ -116,6 +118,7 @@ class Deblurrer:
         depth: Literal["auto", 8, 16, 32] = "auto",
         maps: bool = False,
         maps_scale: int = 1,
+        maps_folder: Path | None = None,
         progress: Progress | None = None,
     ) -> Restoration:
         """Restores a photo. Runs again with smaller tiles when the device is out of memory.
@@ -126,6 +129,8 @@ class Deblurrer:
             depth: bits per channel of the result: as the photo has, or 8, 16, or 32 (floats, not clipped).
             maps: also return the coefficient maps.
             maps_scale: maps of several channels are averaged over blocks of this side, px; those of one are not.
+            maps_folder: where maps are kept in files, so that they need no memory: of those returned, only what is
+                looked at is read, and they last as long as the files. None keeps them in memory.
             progress: called with tiles done and tiles in all, every pass over the picture counted.
         """
         if not 0 <= amount <= 1:
@@ -142,19 +147,30 @@ class Deblurrer:
             pixels = np.empty(photo.pixels.shape, dtype)
             wanted = spec.maps if maps else ()
             planes = {
-                m.name: BlockMeans(m.channels, height, width, maps_scale if m.channels > 1 else 1) for m in wanted
+                m.name: BlockMeans(
+                    m.channels,
+                    height,
+                    width,
+                    maps_scale if m.channels > 1 else 1,
+                    maps_folder and maps_folder / f"{m.name}.npy",
+                )
+                for m in wanted
+                if not m.per_photo
             }
+            constants: dict[str, list[NDArray[np.float32]]] = {m.name: [] for m in wanted if m.per_photo}
             # A tile cannot know what the whole picture has on average, and is told.
             *looks, last = passes(progress, 1 + (spec.statistics if len(plan.tiles) > 1 else 0))
             averages = self._averages(photo.pixels, plan, looks)
-            network = self._network(amount, photo.gray, list(planes), averages)
+            network = self._network(amount, photo.gray, list(planes), constants, averages)
             for region, values in tiled(photo.pixels, network, plan, last):
                 pixels[region.slices] = to_codes(values[..., :3], dtype)
                 first = 3
-                for m in wanted:
+                for m in (m for m in wanted if not m.per_photo):
                     planes[m.name].add(region, values[..., first : first + m.channels])
                     first += m.channels
+            # All tiles have the same constants, unless the result is approximate.
             means = {name: plane.means() for name, plane in planes.items()}
+            means |= {name: np.mean(values, axis=0) for name, values in constants.items()}
             alpha = None if photo.alpha is None else to_codes(to_float(photo.alpha), dtype)
             restored = replace(photo, pixels=pixels, alpha=alpha)
             approximate = spec.context == "global" and len(plan.tiles) > 1
@@ -177,9 +193,17 @@ class Deblurrer:
         return known
 
     def _network(
-        self, amount: float, gray: bool, names: list[str], averages: list[NDArray[np.float64]]
+        self,
+        amount: float,
+        gray: bool,
+        names: list[str],
+        constants: dict[str, list[NDArray[np.float32]]],
+        averages: list[NDArray[np.float64]],
     ) -> Callable[[NDArray[Any]], NDArray[Any]]:
-        """From a tile's codes (h, w, 3) to restored floats and, behind them, the maps: (h, w, 3 + channels)."""
+        """From a tile's codes (h, w, 3) to restored floats and, behind them, the maps: (h, w, 3 + channels).
+
+        Maps with one value for the whole photo are added to ``constants``, tile by tile.
+        """
 
         def network(codes: NDArray[Any]) -> NDArray[np.float32]:
             picture = to_float(codes)
@@ -190,6 +214,8 @@ class Deblurrer:
             if gray:
                 change = change.mean(axis=2, keepdims=True)
             picture = picture + np.float32(amount) * change
+            for name, values in constants.items():
+                values.append(maps[name])
             planes = [np.moveaxis(maps[name], 0, -1) for name in names]
             return np.concatenate([picture, *planes], axis=2) if planes else picture
 
@@ -244,8 +270,6 @@ def load(
 
 def _network_of(weights: str | None) -> str | None:
     """The network a weights file was made for, if ``weights`` is a file and not a tag."""
-    from pathlib import Path
-
     from deblurcli.weights.checkpoint import read_header
 
     return read_header(Path(weights)).network if weights and weights.endswith(".safetensors") else None

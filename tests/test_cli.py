@@ -120,12 +120,15 @@ def test_export_maps(photo: Path, tmp_path: Path) -> None:
             "mu": (3, 10, 14),
             "omega": (2, 10, 14),
             "defocus_size": (1, 40, 56),
+            "defocus_spread": (1, 40, 56),
             "blur_radius": (1, 40, 56),
+            "atoms_3": (2, 3, 3),
+            "atoms_5": (2, 5, 5),
         }
         np.testing.assert_allclose(maps["mu"].sum(0), 1, atol=0.01)
     about = json.loads((folder / "maps.json").read_text())
     assert {row["name"]: row["unit"] for row in about["maps"]}["blur_radius"] == "px"
-    for name in ("mu", "omega", "defocus_size", "blur_radius"):
+    for name in ("mu", "omega", "defocus_size", "defocus_spread", "blur_radius", "overview"):
         assert Image.open(folder / f"{name}.png").width > 200
     assert deblur(photo, "-o", tmp_path / "b.png", "--export-maps", "--maps-dir", tmp_path / "m") == 0
     assert (tmp_path / "m/b.maps/blur_radius.tif").is_file()

@@ -285,8 +285,15 @@ def test_all_that_can_run_and_what_cannot(tiny: Bench, monkeypatch: pytest.Monke
         monkeypatch.setitem(SUITES, name, replace(suite, rows=fake(name)))
     monkeypatch.setattr(shutil, "which", lambda program: None)
     report = run_suites(("all",), tiny)
-    assert ran == ["synthetic", "sharp", "noise", "edge", "seams"]
-    assert list(report.rows) == ["synthetic (drawn)", "sharp (drawn)", "noise (drawn)", "edge", "seams (drawn)"]
+    assert ran == ["synthetic", "sharp", "noise", "edge", "maps", "seams"]
+    assert list(report.rows) == [
+        "synthetic (drawn)",
+        "sharp (drawn)",
+        "noise (drawn)",
+        "edge",
+        "maps (drawn)",
+        "seams (drawn)",
+    ]
     assert "--pairs" in report.skipped["real"]
     assert "tesseract" in report.skipped["text"]
     for name in ("real", "text"):

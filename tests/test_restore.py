@@ -41,6 +41,9 @@ class Brighter:
     def statistic(self, picture: Picture, known: Sequence[NDArray[Any]] = ()) -> NDArray[Any]:
         raise AssertionError("this network takes no averages")
 
+    def kernels(self) -> dict[str, NDArray[np.float32]]:
+        return {}
+
     def memory_budget(self) -> int:
         return 10**9
 
@@ -56,6 +59,7 @@ def test_picture_in_picture_out() -> None:
         "mu": (3, 50, 70),
         "omega": (2, 50, 70),
         "defocus_size": (1, 50, 70),
+        "defocus_spread": (1, 50, 70),
         "blur_radius": (1, 50, 70),
     }
     assert all((plane == 7).all() for plane in maps.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from deblurcli.arrays import Maps, Picture
@@ -36,7 +37,8 @@ class Backend(Protocol):
                 takes those of ``picture``.
 
         Returns:
-            The restored tile, same shape, not clipped, and the maps by name, (C, H, W), empty if not wanted.
+            The restored tile, same shape, not clipped, and the maps by name, (C, H, W), those with one value for the
+            whole photo (C, 1, 1); empty if not wanted.
 
         Raises:
             TileTooLargeError: the device is out of memory.
@@ -55,6 +57,14 @@ class Backend(Protocol):
 
         Raises:
             TileTooLargeError: the device is out of memory.
+        """
+        ...
+
+    def kernels(self) -> dict[str, NDArray[np.float32]]:
+        """The fixed kernels that the maps weigh, by name, (N, k, k) each; empty if they are not applied to the photo.
+
+        ``atoms_5``, ``atoms_9`` …: the atoms of kernels of these sizes. ``contraction`` (3, sizes, 3, N), output and
+        input colour in the network's order: what the network multiplies them by, where that is not 1.
         """
         ...
 

@@ -91,6 +91,14 @@ class OnnxBackend:
         (look,) = self._fetch([f"look_{len(known)}"], picture, known)
         return look.transpose(1, 2, 0)
 
+    def kernels(self) -> dict[str, NDArray[Any]]:
+        """See ``Backend.kernels``."""
+        names = [output.name for output in self._session.get_outputs() if output.name.startswith("kernels_")]
+        side = -(-self.spec.min_size // self.spec.multiple_of) * self.spec.multiple_of
+        picture = np.zeros((side, side, 3), np.float32)  # they do not depend on it, but it has to be there
+        found = self._fetch(names, picture, ()) if names else []
+        return {name.removeprefix("kernels_"): kernel for name, kernel in zip(names, found, strict=True)}
+
     def _fetch(self, names: list[str], picture: Picture, averages: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         """Outputs of these names, (C, H, W) each."""
         fed = {name: np.full((1, channels, 1, 1), np.nan, np.float32) for name, channels in self._averages.items()}

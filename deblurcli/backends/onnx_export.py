@@ -7,6 +7,7 @@ The contract of such a file, also for other programs than this one:
 * for networks that average over the whole picture, inputs ``average_0`` … (1, C, 1, 1), NaN where the average is to be
   this picture's own, and outputs ``look_0`` … (1, C, H / s, W / s): the average of ``look_k`` is ``average_k``;
 * output ``restored`` (1, 3, H, W), not clipped, and one output per map of the network, all float32;
+* for networks that filter the picture with fixed kernels, these as outputs ``kernels_…`` (1, …), see ``Backend.kernels``;
 * metadata ``format``, ``network``, ``tag``, ``precision``, ``multiple_of``, ``min_size``, ``licence``.
 
 Kernel atoms depend on the weights alone and are constants of the file. An fp16 file computes in 16 bit exactly where
@@ -67,7 +68,8 @@ class Contract(nn.Module):
         image = restored.picture.flip(1) if spec.channel_order == "bgr" else restored.picture
         if self.bare:
             return (image.float().clamp(0, 1),)
-        return tuple(t.float() for t in (image, *(restored.maps[m.name] for m in spec.maps), *looks))
+        kernels = (kernel.unsqueeze(0) for kernel in self.network.kernels().values())  # type: ignore[operator]
+        return tuple(t.float() for t in (image, *(restored.maps[m.name] for m in spec.maps), *looks, *kernels))
 
 
 def export_onnx(
@@ -94,6 +96,7 @@ def export_onnx(
     outputs = ["restored"]
     if not bare:
         outputs += [m.name for m in spec.maps] + [f"look_{k}" for k in range(statistics)]
+        outputs += [f"kernels_{name}" for name in network.kernels()]  # type: ignore[operator]
     least, most = max(-(-spec.min_size // spec.multiple_of), 2), LARGEST_SIDE // spec.multiple_of
     rows, columns = (torch.export.Dim(name, min=least, max=most) for name in ("rows", "columns"))
     sides = {2: spec.multiple_of * rows, 3: spec.multiple_of * columns}

@@ -86,6 +86,12 @@ class TorchBackend:
 
         return self._on_device(look, picture)
 
+    def kernels(self) -> dict[str, NDArray[np.float32]]:
+        """See ``Backend.kernels``."""
+        with torch.no_grad():
+            found: dict[str, Tensor] = self._network.kernels()  # type: ignore[operator]
+        return {name: kernel.detach().float().cpu().numpy() for name, kernel in found.items()}
+
     def _on_device(self, compute: Callable[[Tensor], Result], picture: Picture) -> Result:
         """``compute`` of the picture as a batch (1, 3, H, W) in the network's order of colours, at our precision."""
         try:
@@ -122,7 +128,7 @@ class TorchBackend:
 
     def bytes_per_pixel(self, maps: bool = False) -> float:
         """See ``Backend.bytes_per_pixel``."""
-        planes = sum(spec.channels for spec in self.spec.maps) if maps else 0
+        planes = sum(spec.channels for spec in self.spec.maps if not spec.per_photo) if maps else 0
         return BYTES_PER_PIXEL.get(self.spec.name, 4000.0) + 16 * planes
 
 

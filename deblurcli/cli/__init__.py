@@ -12,6 +12,7 @@ from deblurcli import __version__
 from deblurcli.cli.benchmark import benchmark
 from deblurcli.cli.doctor import doctor
 from deblurcli.cli.evaluate import evaluate
+from deblurcli.cli.inspect import inspect
 from deblurcli.cli.messages import report
 from deblurcli.cli.restore import restore
 from deblurcli.cli.synthesize import synthesize
@@ -41,7 +42,7 @@ def cli() -> None:
     """
 
 
-for command in (restore, weights, synthesize, train, evaluate, benchmark, doctor):
+for command in (restore, inspect, weights, synthesize, train, evaluate, benchmark, doctor):
     cli.add_command(command)
 
 

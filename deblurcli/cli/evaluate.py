@@ -13,7 +13,7 @@ from deblurcli.cli.restore import network_options
 if TYPE_CHECKING:
     from deblurcli.evaluation.suites import Report
 
-SUITES = ("synthetic", "real", "sharp", "noise", "edge", "text", "seams")
+SUITES = ("synthetic", "real", "sharp", "noise", "edge", "text", "maps", "seams")
 LAYOUTS = ("dpdd", "lfdof", "realdof", "rtf", "ded", "cuhk", "multifocus")
 CROPS = ("whole", "iniknet", "p2ikt")
 
@@ -26,8 +26,8 @@ CROPS = ("whole", "iniknet", "p2ikt")
     multiple=True,
     required=True,
     help="synthetic: gain per blur radius · real: gain on real pairs · sharp: do no harm · noise: is it amplified · "
-    "edge: sharpness and overshoot · text: can it be read · seams: tiled vs untiled · all: all that can run here. "
-    "May be repeated.",
+    "edge: sharpness and overshoot · text: can it be read · maps: do they tell the blur · seams: tiled vs untiled · "
+    "all: all that can run here. May be repeated.",
 )
 @click.option("--photos", type=click.Path(path_type=Path), help="Folder of sharp photos.  [default: drawn pictures]")
 @click.option("--pairs", type=click.Path(path_type=Path), help="Folder of real pairs, blurred and sharp.")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import time
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from deblurcli.restore import Deblurrer, Restoration
 
 
-MAPS_SCALE = 4  # maps of several channels are exported at a quarter: a 24 MP photo has 40 of them
+MAPS_SCALES = ("1", "1/2", "1/4", "1/8", "1/16")
 DEPTHS: dict[str, Any] = {"auto": "auto", "8": 8, "16": 16, "32": 32}
 
 
@@ -116,6 +118,13 @@ def check_device(ctx: click.Context, param: click.Parameter, value: str) -> str:
 )
 @click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG and WebP.")
 @click.option("--export-maps", is_flag=True, help="Also write what the network chose at each pixel, to OUTPUT.maps/.")
+@click.option(
+    "--maps-scale",
+    type=click.Choice(MAPS_SCALES),
+    default="1/4",
+    show_default=True,
+    help="Size of exported maps that have many planes, as averages over blocks; those of one plane keep all pixels.",
+)
 @click.option("--maps-dir", type=click.Path(path_type=Path), help="Folder for the maps' folders.  [default: beside]")
 @click.option("--recursive", is_flag=True, help="Look into subfolders, and keep the tree.")
 @click.option("--overwrite", is_flag=True, help="Replace existing outputs. Originals are never replaced.")
@@ -219,31 +228,37 @@ def _restore_one(
     try:
         check_existing(job, overwrite)
         photo = read_photo(job.source, max_pixels=settings["max_pixels"] or MAX_PIXELS)
-        result = deblurrer.restore(
-            photo,
-            amount=settings["amount"],
-            tile=settings["tile"],
-            depth=settings["depth"],
-            maps=settings["export_maps"],
-            maps_scale=MAPS_SCALE,
-            progress=progress,
-        )
-        _make_folder(job.target)
-        lost = write_photo(
-            job.target,
-            result.photo,
-            format=settings["format"],
-            depth=settings["depth"],
-            quality=settings["quality"],
-            description=_description(deblurrer, settings["amount"], result),
-            overwrite=overwrite,
-        )
-        if settings["export_maps"]:
-            from deblurcli.maps.export import export_maps
+        with ExitStack() as stack:
+            folder = stack.enter_context(_maps_folder(job, settings))
+            # Maps are files from the start: of a 24 megapixel photo there would be gigabytes in memory.
+            files = folder and Path(stack.enter_context(TemporaryDirectory(dir=folder)))
+            result = deblurrer.restore(
+                photo,
+                amount=settings["amount"],
+                tile=settings["tile"],
+                depth=settings["depth"],
+                maps=settings["export_maps"],
+                maps_scale=int(settings["maps_scale"].rpartition("/")[2]),
+                maps_folder=files,
+                progress=progress,
+            )
+            if folder:
+                from deblurcli.maps.export import export_maps
+                from deblurcli.weights.store import calibration
 
-            folder = (settings["maps_dir"] or job.target.parent) / f"{job.target.stem}.maps"
-            export_maps(folder, result.maps, backend.spec.maps, {**row, "scale of maps with channels": 1 / MAPS_SCALE})
-            row["maps"] = str(folder)
+                about = {**row, "calibration": calibration(backend.spec.name, deblurrer.weights)}
+                export_maps(folder, result.maps, backend.spec.maps, backend.kernels(), photo, result.photo, about)
+                row["maps"] = str(_maps_name(job, settings))
+            _make_folder(job.target)
+            lost = write_photo(
+                job.target,
+                result.photo,
+                format=settings["format"],
+                depth=settings["depth"],
+                quality=settings["quality"],
+                description=_description(deblurrer, settings["amount"], result),
+                overwrite=overwrite,
+            )
         height, width = photo.pixels.shape[:2]
         row |= {"width": width, "height": height, "tiles": result.tiles, "tile": list(result.tile_shape)}
         row |= {"approximate": result.approximate, "warnings": [*photo.warnings, *result.warnings, *lost]}
@@ -263,6 +278,19 @@ def _restore_one(
     if settings["as_json"]:
         click.echo(json.dumps(row))
     return error
+
+
+def _maps_name(job: Job, settings: dict[str, Any]) -> Path:
+    return (settings["maps_dir"] or job.target.parent) / f"{job.target.stem}.maps"
+
+
+def _maps_folder(job: Job, settings: dict[str, Any]) -> AbstractContextManager[Path | None]:
+    """The folder to fill with maps, if any are wanted."""
+    if not settings["export_maps"]:
+        return nullcontext()
+    from deblurcli.maps.export import new_folder
+
+    return new_folder(_maps_name(job, settings))
 
 
 def _description(deblurrer: Deblurrer, amount: float, result: Restoration) -> str:

@@ -26,20 +26,21 @@ MOST_GROUPS = 12  # in a summary
 LEAST_SHARE = 0.01  # of the pixels; a mean over fewer says little
 
 
+def texture(picture: Picture) -> NDArray[np.float64]:
+    """The squared gradient of the gray picture (H, W, 3), averaged over a Gaussian window of ``WINDOW`` px: (H, W)."""
+    down, right = np.gradient(picture.mean(axis=2, dtype=np.float64))
+    reach = round(3 * WINDOW)
+    squares = torch.from_numpy(np.pad(down**2 + right**2, reach, mode="edge"))
+    return weighted_mean(squares[None, None], WINDOW, reach)[0, 0].numpy()
+
+
 def out_of_focus(photo: Picture, reference: Picture) -> NDArray[np.bool_]:
     """Where a photo is out of focus, judged by its reference's showing more detail there: (H, W).
 
-    True where the squared gradient of the gray reference, averaged over a Gaussian window of ``WINDOW`` px, exceeds
-    ``SHARPER`` times the photo's. Both are raised by ``FLOOR`` so that noise in flat areas does not decide.
+    True where the reference has more than ``SHARPER`` times the photo's ``texture``. Both are raised by ``FLOOR`` so
+    that noise in flat areas does not decide.
     """
-
-    def energy(picture: Picture) -> torch.Tensor:
-        down, right = np.gradient(picture.mean(axis=2, dtype=np.float64))
-        reach = round(3 * WINDOW)
-        squares = torch.from_numpy(np.pad(down**2 + right**2, reach, mode="edge"))
-        return weighted_mean(squares[None, None], WINDOW, reach)[0, 0] + FLOOR
-
-    return (energy(reference) > SHARPER * energy(photo)).numpy()
+    return texture(reference) + FLOOR > SHARPER * (texture(photo) + FLOOR)
 
 
 def why_no_pairs(bench: Bench) -> str:

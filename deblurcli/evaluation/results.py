@@ -107,6 +107,12 @@ def readme_table(folder: Path) -> str:
             ),
         ),
         *line(
+            "maps",
+            "Spearman",
+            "maps of blur radius and of defocus size: rank correlation with the true radius, where there is texture",
+            lambda: " and ".join(f"{value('maps', 'Spearman', m):.2f}" for m in ("blur_radius", "defocus_size")),
+        ),
+        *line(
             "text",
             "legible up to R",
             "print, 20 px: the blur radius up to which Tesseract reads 70% of it, before and after",

@@ -35,11 +35,13 @@ class Row:
         labels: what it was: "photo" is always there; "radius" is in px, "noise" a standard deviation in 1/255.
         values: measure → method → value.
         shown: parts of the pictures, where people may want to look; they are not written to files.
+        pixels: numbers of single pixels, (measures, n), for summaries; they are not written to files either.
     """
 
     labels: dict[str, Any]
     values: Values
     shown: Shown | None = field(default=None, compare=False, repr=False)
+    pixels: Array | None = field(default=None, compare=False, repr=False)
 
     def gain(self, measure: str = "psnr", method: str = "deblur") -> float:
         """How much higher a method's value is than the input's."""

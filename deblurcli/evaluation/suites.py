@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tqdm import tqdm
 
 from deblurcli.errors import UsageError
-from deblurcli.evaluation import edge, photos, synthetic, text
+from deblurcli.evaluation import edge, maps, photos, synthetic, text
 from deblurcli.evaluation.baselines import why_no_deconvolution
 from deblurcli.evaluation.bench import Bench
 from deblurcli.evaluation.metrics import lpips
@@ -43,6 +43,7 @@ SUITES: dict[str, Suite] = {
     "noise": Suite(synthetic.noise, synthetic.noise_summary, sharp=True),
     "edge": Suite(edge.edge, edge.edge_summary),
     "text": Suite(text.text, text.text_summary, missing=lambda _: text.why_no_reader()),
+    "maps": Suite(maps.maps, maps.maps_summary, missing=maps.why_no_sizes, sharp=True),
     "seams": Suite(photos.seams, photos.seams_summary, sharp=True),
 }
 

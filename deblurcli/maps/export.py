@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,77 +15,100 @@ from numpy.typing import NDArray
 
 from deblurcli.arrays import Maps
 from deblurcli.errors import PhotoError
+from deblurcli.maps.pictures import draw_map, draw_overview
 from deblurcli.networks.spec import MapSpec
+from deblurcli.photo.photo import Photo
 
 
-def export_maps(folder: Path, maps: Maps, specs: tuple[MapSpec, ...], settings: dict[str, Any]) -> None:
-    """Writes ``maps.npz`` (float16), ``maps.json`` (meaning and settings), and a picture of each map.
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of ``folder``, a folder of maps or nothing yet, when the with-block ends.
 
-    Maps of one channel are also written as float TIFF, at their full precision. The folder appears whole or not at all;
-    one that is there already is replaced.
-
-    Args:
-        maps: name → (C, h, w); h and w may be a fraction of the photo's.
-        specs: their rows in the table of networks.
-        settings: what to say about how they came about, JSON values.
+    Whatever ends the block early removes it and leaves ``folder`` as it was.
 
     Raises:
-        PhotoError: the folder cannot be written.
+        PhotoError: it cannot be written, or there is something else in its place.
     """
+    if folder.exists() and not (folder / "maps.json").is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise PhotoError(folder, "exists and holds no maps", "Move it away, or choose another --maps-dir.")
     partial = folder.with_name(f".{folder.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        halves: dict[str, Any] = {name: plane.astype(np.float16) for name, plane in maps.items()}
-        np.savez_compressed(partial / "maps.npz", **halves)
-        rows = [{**vars(spec), "shape": maps[spec.name].shape} for spec in specs]
-        (partial / "maps.json").write_text(json.dumps({**settings, "maps": rows}, indent=1, ensure_ascii=False) + "\n")
-        for spec in specs:
-            _draw(partial / f"{spec.name}.png", maps[spec.name], spec)
-            if spec.channels == 1:
-                _write_tiff(partial / f"{spec.name}.tif", maps[spec.name][0])
+        yield partial
         if folder.exists():
             shutil.rmtree(folder)
         partial.rename(folder)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise PhotoError(folder, f"cannot be written ({error.strerror})", "Choose another --maps-dir.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def export_maps(
+    folder: Path,
+    maps: Maps,
+    specs: tuple[MapSpec, ...],
+    kernels: dict[str, NDArray[np.float32]],
+    before: Photo,
+    after: Photo,
+    settings: dict[str, Any],
+) -> None:
+    """Fills a folder with what the network chose at each pixel of a photo.
+
+    * ``maps.npz``: each map under its name, (C, h, w), float16, or float32 where there is one plane or one value for
+      the whole photo; and the network's fixed ``kernels`` under theirs, float32.
+    * ``maps.json``: ``settings``, and of each map what it is, its unit and range, what its planes stand for.
+    * ``NAME.png``: each map with its colour bar; maps of one plane also as ``NAME.tif``, float32.
+    * ``overview.png``: the photo before and after, and all maps on one sheet.
+
+    Args:
+        maps: name → (C, h, w); h and w may be a fraction of the photo's. A plane at a time is in memory.
+        specs: their rows in the table of networks.
+        kernels: as ``Backend.kernels`` gives them.
+        settings: what to say about how they came about, JSON values.
+    """
+    write_npz(folder / "maps.npz", maps, kernels)
+    rows = [_about(spec, maps[spec.name], before) for spec in specs]
+    about = {**settings, "maps": rows, "kernels": {name: list(kernel.shape) for name, kernel in kernels.items()}}
+    (folder / "maps.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for spec in specs:
+        if not spec.per_photo:
+            draw_map(folder / f"{spec.name}.png", maps[spec.name], spec)
+            if spec.channels == 1:
+                _write_tiff(folder / f"{spec.name}.tif", maps[spec.name][0])
+    draw_overview(folder / "overview.png", maps, specs, before, after)
+
+
+def write_npz(path: Path, maps: Maps, kernels: dict[str, NDArray[np.float32]]) -> None:
+    """The numbers as ``numpy.load`` reads them (see ``export_maps``), written a plane at a time."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as archive:
+        for name, planes in {**maps, **kernels}.items():
+            many = name in maps and len(planes) > 1 and planes[0].size > 1
+            dtype = np.dtype(np.float16 if many else np.float32)
+            header = {"descr": dtype.str, "fortran_order": False, "shape": planes.shape}
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array_header_1_0(file, header)
+                for plane in planes:
+                    file.write(np.ascontiguousarray(plane, dtype).data)
+
+
+def _about(spec: MapSpec, planes: NDArray[np.float32], photo: Photo) -> dict[str, Any]:
+    """A map's entry in ``maps.json``."""
+    block = 0 if spec.per_photo else -(-photo.pixels.shape[0] // planes.shape[1])
+    return {
+        "name": spec.name,
+        "symbol": spec.symbol,
+        "unit": spec.unit,
+        "range": spec.range,
+        "meaning": spec.meaning,
+        "shape": planes.shape,
+        "planes": spec.labels,
+        "each value is": "of the whole photo" if spec.per_photo else f"the mean of {block} × {block} px",
+    }
 
 
 def _write_tiff(path: Path, plane: NDArray[np.float32]) -> None:
     import tifffile
 
-    tifffile.imwrite(path, plane, compression="zlib", predictor=3)
-
-
-def _draw(path: Path, planes: NDArray[np.float32], spec: MapSpec) -> None:
-    """One picture of all channels under one colour bar in the map's unit.
-
-    The scale is the map's own range where it has one, else symmetric about zero (or from the range's one end) up to the
-    99.5th percentile.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    low, high = spec.range
-    extent = float(np.percentile(np.abs(planes), 99.5)) or 1.0
-    signed = low is None
-    low, high = (-extent if signed else low), (extent if high is None else high)
-    shown = planes[:, :: max(1, planes.shape[1] // 1000), :: max(1, planes.shape[2] // 1000)]
-    columns = min(len(shown), 4 if spec.channels % 5 else 5 if spec.channels < 20 else 10)
-    rows = -(-len(shown) // columns)
-    side = 9.0 if columns == 1 else 14.0 / columns
-    size = (columns * side + 1.2, rows * side * shown.shape[1] / shown.shape[2] + 0.6)
-    figure, axes = plt.subplots(rows, columns, squeeze=False, figsize=size, layout="constrained")
-    image = None
-    for number, axis in enumerate(axes.flat):
-        axis.set_axis_off()
-        if number < len(shown):
-            image = axis.imshow(shown[number], vmin=low, vmax=high, cmap="RdBu_r" if signed else "viridis")
-    figure.suptitle(f"{spec.symbol}: {spec.meaning}", fontsize=10)
-    assert image is not None
-    figure.colorbar(image, ax=axes, label="" if spec.unit == "1" else spec.unit, shrink=0.8)
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+    tifffile.imwrite(path, np.ascontiguousarray(plane), compression="zlib", predictor=3)

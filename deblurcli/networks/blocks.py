@@ -131,6 +131,23 @@ def resize_state(state: State | None, factor: float) -> State | None:
     return None if state is None else (resize(state[0], factor), resize(state[1], factor))
 
 
+def size_maps(weights: Tensor, sizes: Sequence[float]) -> dict[str, Tensor]:
+    """The mean size that is used at each pixel, and how far sizes spread about it.
+
+    Args:
+        weights: (B, K, H, W), at least 0; they need not add up to 1.
+        sizes: what each stands for, px.
+
+    Returns:
+        defocus_size and defocus_spread (standard deviation), (B, 1, H, W) each, px.
+    """
+    px = torch.tensor(sizes, device=weights.device, dtype=weights.dtype).view(1, -1, 1, 1)
+    weights = weights / weights.sum(1, keepdim=True)
+    mean = (weights * px).sum(1, keepdim=True)
+    spread = (weights * (px - mean).square()).sum(1, keepdim=True).sqrt()
+    return {"defocus_size": mean, "defocus_spread": spread}
+
+
 Module = TypeVar("Module", bound=nn.Module)
 
 

@@ -133,7 +133,7 @@ class GGKMNet(nn.Module):
 
         Args:
             x: blurred pictures, y of the paper.
-            maps: also return β (B, P, H, W) of the full scale and the defocus size (B, 1, H, W).
+            maps: also return β (B, P, H, W) of the full scale, the defocus size (B, 1, H, W), and α (B, T·Q·P, 1, 1).
             statistics: the average of ``statistic`` to use instead of this picture's own, (B, 3 · 4 · width, 1, 1).
         """
         height, width = x.shape[-2:]
@@ -168,7 +168,8 @@ class GGKMNet(nn.Module):
         result = Restored(x)
         if maps:
             sigmas = group_sigmas(alpha).unbind(1)
-            result.maps = {"beta": betas[-1], "defocus_size": defocus_size(betas[::-1], sigmas[::-1])}
+            size = defocus_size(betas[::-1], sigmas[::-1])
+            result.maps = {"beta": betas[-1], "defocus_size": size, "alpha": alpha.mT.reshape(len(alpha), -1, 1, 1)}
         if self.training:
             result.coarse = restored[-2::-1]
             if self.reconstruction is not None:
@@ -186,6 +187,10 @@ class GGKMNet(nn.Module):
         """
         coarsest, *finer = (e.bottleneck.to(self.sum.weight.dtype) for e in self._encode(x)[1])
         return torch.cat([coarsest, *(F.avg_pool2d(f, 2 ** (n + 1)) for n, f in enumerate(finer))], 1)
+
+    def kernels(self) -> dict[str, Tensor]:
+        """The Gaussians that each step mixes, gaussians (Q, 3, 3)."""
+        return {"gaussians": self.gaussians}
 
     def alpha(self, average: Tensor) -> Tensor:
         """α (B, T, P, Q), coarse → fine, from the average of ``statistic`` (B, 3 · 4 · width, 1, 1)."""

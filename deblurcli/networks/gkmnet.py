@@ -10,7 +10,7 @@ Gaussians, coefficients β that differ from pixel to pixel, and a learned 1×1 c
 
 * Colours do not meet all Gaussians (``networks.gaussians`` says why): red meets the narrow ones, blue the wide ones.
   Coefficient j of either half of β weighs channels j, 22 + j and 44 + j of the bank: Gaussian j // 3 on red,
-  (22 + j) // 3 on green and (44 + j) // 3 on blue. No single σ belongs to it, so there is no map in px.
+  (22 + j) // 3 on green and (44 + j) // 3 on blue. No single σ belongs to it; its width in px is the mean of the three.
 * Features attend to whole rows and columns (triplet attention), so that what is far away matters a little everywhere.
 * The coarser pictures are scaled down bilinearly without antialiasing, just as in INIKNet.
 * The bank pads with black, so that a rim of up to 10 px (of each scale) darkens unless W makes up for it.
@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deblurcli.networks.blocks import State, full_precision, resize, resize_state
+from deblurcli.networks.blocks import State, full_precision, resize, resize_state, size_maps
 from deblurcli.networks.gaussians import CoefficientHead, ConvNorm, GaussianBank
 from deblurcli.networks.restored import Restored
 
@@ -139,7 +139,19 @@ class GKMNet(nn.Module):
                 previous = resize(estimates[-1], 2) if estimates else blurred
                 estimates.append(self.mix(blurred, previous, beta))
         quarter, half, restored = estimates
-        return Restored(restored, {"beta": beta} if maps else {}, [half, quarter] if coarse or self.training else [])
+        found = {"beta": beta, **size_maps(beta.abs() + 1e-6, self.copy_sizes * 2)} if maps else {}
+        return Restored(restored, found, [half, quarter] if coarse or self.training else [])
+
+    @property
+    def copy_sizes(self) -> list[float]:
+        """Width of the PSF that each β of a picture weighs, px, averaged over its three colours: 1 for the delta."""
+        sizes = [1.0, *(1 + 4 * 0.25 * i for i in range(1, len(self.bank.kernels)))]  # as a disc of that σ: 1 + 4 σ
+        count = len(sizes)
+        return [sum(sizes[(j + colour * count) // 3] for colour in range(3)) / 3 for j in range(count)]
+
+    def kernels(self) -> dict[str, Tensor]:
+        """The bank: a delta, then the Gaussians, gaussians (K, k, k)."""
+        return {"gaussians": self.bank.kernels}
 
     def mix(self, blurred: Tensor, previous: Tensor, beta: Tensor) -> Tensor:
         """One step of the iteration: pictures (B, 3, H, W) twice, β (B, 2 K, H, W) → (B, 3, H, W).

@@ -29,6 +29,7 @@ from deblurcli.networks.blocks import (
     reflect_conv,
     residual_blocks,
     resize,
+    size_maps,
 )
 from deblurcli.networks.restored import Restored
 
@@ -192,7 +193,14 @@ class INIKNet(nn.Module):
         with full_precision(x.device.type):
             atoms = self.dictionary()
             restored = [self.inverse_filter(pictures[s].to(dtype), mu[s], omega[s], atoms) for s in scales]
-        return Restored(restored[0], {"mu": mu[0], "omega": omega[0]} if maps else {}, restored[1:])
+        found = {"mu": mu[0], "omega": omega[0], **size_maps(mu[0], (1, *self.dictionary.sizes))} if maps else {}
+        return Restored(restored[0], found, restored[1:])
+
+    def kernels(self) -> dict[str, Tensor]:
+        """What is mixed at each pixel: atoms_3 … atoms_15 (N, k, k), and W of Eq. (9) for these, (3, R, 3, N)."""
+        atoms = {f"atoms_{v.shape[-1]}": v.squeeze(1) for v in self.dictionary()}
+        contraction = self.contract.weight.view(3, 1 + len(atoms), 3, -1)
+        return {**atoms, "contraction": contraction[:, 1:]}
 
     def inverse_filter(self, y: Tensor, mu: Tensor, omega: Tensor, atoms: list[Tensor]) -> Tensor:
         """Apply at each pixel its own inverse kernel Σ_r μ_r Σ_n ω_n v_n^r: Eq. (7)–(9) with the learned contraction W.

@@ -39,7 +39,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deblurcli.networks.blocks import AtomDictionary, Block, full_precision, in_parts
+from deblurcli.networks.blocks import AtomDictionary, Block, full_precision, in_parts, size_maps
 from deblurcli.networks.restored import Restored
 
 # ω in units of what is missing from a blurred photo, some hundredths of white; per size, as they share μ's sum of 1.
@@ -173,10 +173,9 @@ class INIKNetFast(nn.Module):
         omegas = [scale.view(1, -1, 1, 1) * omega for omega in omegas]
         return Restored(restored, self._maps(torch.cat([_weights(mu) for mu in mus], 1), omegas, log_radius))
 
-    def expected_size(self, mu: Tensor) -> Tensor:
-        """Σ μ·M: (B, K, H, W) → (B, 1, H, W), the mean kernel size over all levels in px: the defocus size."""
-        sizes = torch.tensor(self.kernel_sizes, device=mu.device, dtype=mu.dtype).view(1, -1, 1, 1)
-        return (mu * sizes).sum(1, keepdim=True) / self.levels
+    def kernels(self) -> dict[str, Tensor]:
+        """What is mixed at each pixel and level: atoms_5, atoms_9 … (N, k, k)."""
+        return {f"atoms_{v.shape[-1]}": v.squeeze(1) for v in self.dictionary()}
 
     def _maps(self, mu: Tensor, omegas: list[Tensor], log_radius: Tensor) -> dict[str, Tensor]:
         full = [omegas[0]] + [F.interpolate(o, scale_factor=2.0**level) for level, o in enumerate(omegas) if level]
@@ -185,7 +184,7 @@ class INIKNetFast(nn.Module):
         return {
             "mu": mu,
             "omega": torch.cat(full, 1),
-            "defocus_size": self.expected_size(mu),
+            **size_maps(mu, self.kernel_sizes),
             "blur_radius": radius,
         }
 

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deblurcli.networks.blocks import size_maps
 from deblurcli.networks.restored import Restored
 
 RATES = (1, 2, 3, 4, 5)
@@ -83,8 +84,15 @@ class KPACBlock(nn.Module):
         self.shape_head = nn.Conv2d(width // 8, half, 1)
         self.mix = conv(len(RATES) * half, width)
 
-    def forward(self, x: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, width, h, w) and the whole picture's mean (B, width, 1, 1) → features alike, α (B, 5, h, w)."""
+    def forward(self, x: Tensor, mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Restore features: scale attention looks at each place, shape attention at the whole picture.
+
+        Args:
+            x: features (B, width, h, w). mean: of the whole picture's, (B, width, 1, 1).
+
+        Returns:
+            Features alike, α (B, 5, h, w), and β (B, width / 2, 1, 1).
+        """
         alpha = x
         for layer in self.scale:
             alpha = activate(layer(alpha))
@@ -94,7 +102,7 @@ class KPACBlock(nn.Module):
             activate(F.conv2d(x, self.kernel.weight, padding=2 * rate, dilation=rate)) * alpha_r * beta
             for rate, alpha_r in zip(RATES, alpha.split(1, dim=1), strict=True)
         ]
-        return activate(self.mix(torch.cat(responses, dim=1))), alpha
+        return activate(self.mix(torch.cat(responses, dim=1))), alpha, beta
 
 
 class KPAC(nn.Module):
@@ -137,33 +145,39 @@ class KPAC(nn.Module):
         Args:
             x: RGB in [0, 1].
             maps: also return alpha (B, 5 · blocks, H, W), α of the first block, then of the second, how much each of
-                ``kernel_sizes`` counts, in [0, 1]; and defocus_size (B, 1, H, W), px.
+                ``kernel_sizes`` counts, in [0, 1]; defocus_size, its spread and the mean dilation (B, 1, H, W); and
+                shape (B, width · blocks, 1, 1), β of both blocks.
             statistics: the whole picture's mean input of each block, (B, 2 · width, 1, 1), if ``x`` is a part of it.
         """
         height, width = x.shape[-2:]
         if height % self.stride or width % self.stride:
             raise ValueError(f"height and width must be multiples of {self.stride}, not {height} × {width}")
         *skips, deepest = self._encode(x)
-        outputs, alphas = [deepest], []
+        outputs, alphas, shapes = [deepest], [], []
         for nth, block in enumerate(self.blocks):
             mean = statistics[nth] if statistics else outputs[-1].float().mean((2, 3), keepdim=True)
-            output, alpha = block(outputs[-1], mean)
+            output, alpha, shape = block(outputs[-1], mean)
             outputs.append(output)
             alphas.append(alpha)
+            shapes.append(shape)
         y = torch.cat(outputs, dim=1)
         for layer in self.gather:
             y = activate(layer(y))
         for decoder, skip in zip(self.decoders, reversed(skips[1:]), strict=True):
             y = activate(decoder(y, skip))
         y = self.last(y, skips[0])
-        return Restored(x + y.float() / 2, self._maps(alphas) if maps else {})
+        return Restored(x + y.float() / 2, self._maps(alphas, shapes) if maps else {})
 
     def statistic(self, x: Tensor, known: Sequence[Tensor]) -> Tensor:
         """Input of block number ``len(known)``, (B, 2 · width, H / 2^levels, W / 2^levels); see ``NetworkSpec``."""
         deepest = self._encode(x)[-1]
         for block, mean in zip(self.blocks, known, strict=False):
-            deepest, _ = block(deepest, mean)
+            deepest, *_ = block(deepest, mean)
         return deepest
+
+    def kernels(self) -> dict[str, Tensor]:
+        """None: its one kernel filters features, not the photo."""
+        return {}
 
     def _encode(self, x: Tensor) -> list[Tensor]:
         """(B, 3, H, W) in [0, 1] → features at 1, 1/2 …, 1 / 2^levels."""
@@ -174,10 +188,11 @@ class KPAC(nn.Module):
             features.append(x)
         return features
 
-    def _maps(self, alphas: list[Tensor]) -> dict[str, Tensor]:
+    def _maps(self, alphas: list[Tensor], shapes: list[Tensor]) -> dict[str, Tensor]:
         alpha = torch.cat(alphas, dim=1).float()
-        weights = alpha + 1e-6  # where nothing is used at all, the mean of all sizes
-        sizes = alpha.new_tensor(self.kernel_sizes * len(alphas)).view(1, -1, 1, 1)
-        size = (weights * sizes).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
-        full = {"alpha": alpha, "defocus_size": size}
-        return {name: F.interpolate(m, scale_factor=self.stride, mode="bilinear") for name, m in full.items()}
+        # Where nothing is used at all, the mean of all sizes.
+        sizes = size_maps(alpha + 1e-6, self.kernel_sizes * len(alphas))
+        dilation = (sizes["defocus_size"] / self.stride - 1) / (KERNEL - 1)
+        full = {"alpha": alpha, **sizes, "dilation": dilation}
+        full = {name: F.interpolate(m, scale_factor=self.stride, mode="bilinear") for name, m in full.items()}
+        return full | {"shape": torch.cat(shapes, dim=1).float()}

@@ -101,14 +101,14 @@ class DeconvolvedMaps(nn.Module):
         self.fuse = nn.Conv2d(2 * maps, maps, 3, padding=1)
         self.show = nn.Conv2d(3, 3, 3, padding=1)
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W) → maps (B, M, H, W), and the response to the predicted kernels, (B, 3, H, W)."""
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 3, H, W) → maps (B, M, H, W), the predicted kernels (B, 3, k, k), and their response (B, 3, H, W)."""
         b, _, h, w = picture.shape
         kernels = self.predict(picture)
         # Every picture has its own kernel: groups of one convolution, so that there is no loop over the batch.
         grey = F.conv2d(picture.reshape(1, 3 * b, h, w), kernels, padding=kernels.shape[-1] // 2, groups=b)
         response = grey.reshape(b, 1, h, w).expand(-1, 3, -1, -1)
-        return self.fuse(torch.cat([*self.bank(picture), self.transform(response)], dim=1)), response
+        return self.fuse(torch.cat([*self.bank(picture), self.transform(response)], dim=1)), kernels, response
 
 
 class ResidualBlock(nn.Module):
@@ -195,7 +195,8 @@ class P2IKT(nn.Module):
         Args:
             x: blurred pictures, R, G, B in [0, 1].
             maps: also return α (B, 12, H, W) in [-1, 1] of the full scale: how strongly the maps of the blurred picture
-                count (6), then those of the estimate of half the size (6); each weighs three maps.
+                count (6), then those of the estimate of half the size (6); each weighs three maps; and the kernels
+                predicted for both, (B, 2·3·k², 1, 1).
             coarse: also return the estimates at 1/2 and 1/4, for a multi-scale loss. While training it always does, and
                 adds the pictures that the predicted kernels alone lead to, for the loss of Eq. (5).
         """
@@ -212,9 +213,10 @@ class P2IKT(nn.Module):
             with full_precision(x.device.type):
                 blurred = blurred.to(self.contract.weight.dtype)
                 previous = resize(estimates[-1], 2) if estimates else blurred
-                weighted, shown = [], []
+                weighted, kernels, shown = [], [], []
                 for picture, coefficients in zip((blurred, previous), alpha.chunk(2, dim=1), strict=True):
-                    deconvolved, response = self.deconvolve(picture)
+                    deconvolved, kernel, response = self.deconvolve(picture)
+                    kernels.append(kernel)
                     weighted.append(deconvolved * coefficients.repeat(1, 3, 1, 1))
                     if self.training:
                         shown.append(self.deconvolve.show(response))
@@ -223,5 +225,9 @@ class P2IKT(nn.Module):
                     predicted.append(self.contract_predicted(torch.cat(shown, dim=1)))
         quarter, half, restored = estimates
         coarser = [half, quarter] if coarse or self.training else []
-        found = {"alpha": alpha} if maps else {}
+        found = {"alpha": alpha, "kernel": torch.cat(kernels, dim=1).reshape(len(x), -1, 1, 1)} if maps else {}
         return Restored(restored, found, coarser, auxiliary=predicted[::-1], scaling="nearest")
+
+    def kernels(self) -> dict[str, Tensor]:
+        """The bank: a delta, then the inverse Gaussians, inverse_gaussians (K, k, k)."""
+        return {"inverse_gaussians": self.deconvolve.bank.kernels}

@@ -18,16 +18,41 @@ class MapSpec:
         symbol: as the papers write it.
         unit: "1" for pure numbers, "px" for lengths.
         range: smallest and largest value it can take; None where there is no bound.
-        channels: how many planes it has.
         meaning: one sentence a photographer understands.
+        rows, columns: what its planes stand for, laid out as a table and kept row by row.
+        shown: what the colours of every picture of it span; what lies beyond has the colour of the end. None for range.
+        logarithmic: colours follow asinh(v), for values of many magnitudes.
+        per_photo: one value for the whole photo, (B, C, 1, 1), and not one per pixel.
     """
 
     name: str
     symbol: str
     unit: str
     range: tuple[float | None, float | None]
-    channels: int
     meaning: str
+    rows: tuple[str, ...] = ("",)
+    columns: tuple[str, ...] = ("",)
+    shown: tuple[float, float] | None = None
+    logarithmic: bool = False
+    per_photo: bool = False
+
+    @property
+    def channels(self) -> int:
+        """How many planes it has."""
+        return len(self.rows) * len(self.columns)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What each plane stands for."""
+        return tuple(" · ".join(filter(None, (row, column))) for row in self.rows for column in self.columns)
+
+    @property
+    def colours(self) -> tuple[float, float]:
+        """The values at the two ends of every picture's colour bar."""
+        low, high = self.shown or self.range
+        if low is None or high is None:
+            raise ValueError(f"{self.name}: what has no bounds must say what its colours span")
+        return low, high
 
 
 @dataclass(frozen=True)
@@ -76,34 +101,109 @@ class NetworkSpec:
 
 DEFAULT_NETWORK = "iniknet-fast"
 
-MU_INIKNET = MapSpec("mu", "μ", "1", (0.0, 1.0), 8, "How much each kernel size (1, 3 … 15 px) is used at this pixel.")
-OMEGA_INIKNET = MapSpec("omega", "ω", "1", (None, None), 10, "How strongly each inverse-kernel atom is applied here.")
-BETA_GKMNET = MapSpec(
-    "beta", "β", "1", (-1.0, 1.0), 44, "How strongly blurred copies of the photo (22), then of a coarser result, count."
-)
-ALPHA_P2IKT = MapSpec(
-    "alpha",
-    "α",
-    "1",
-    (-1.0, 1.0),
-    12,
-    "How strongly sharpened copies of the photo (6), then of a coarser result, count.",
-)
-DEFOCUS_SIZE = MapSpec(
-    "defocus_size", "Σμ·M", "px", (1.0, None), 1, "Mean size of the kernels used here: the more defocused, the larger."
-)
 
+def _numbered(what: str, count: int) -> tuple[str, ...]:
+    return tuple(f"{what} {n}" for n in range(1, count + 1))
+
+
+def _in_px(*sizes: float) -> tuple[str, ...]:
+    return tuple(f"{size:g} px" for size in sizes)
+
+
+def _mixture_maps(sizes: tuple[int, ...], atoms: int, pictures: tuple[str, ...], shown: float) -> tuple[MapSpec, ...]:
+    """Maps of networks that mix inverse kernels.
+
+    Args:
+        sizes: of the kernels, px. pictures: of what size the pictures are that they are applied to.
+        shown: at what ω colours end.
+    """
+    size, strength = "How much each kernel size is used here", "How strongly each inverse-kernel atom is applied here."
+    size += ", on the photo and on smaller copies of it." if len(pictures) > 1 else "; none leaves the pixel alone."
+    columns = ("none", *_in_px(*sizes))
+    largest = [max(sizes) * 2**level for level in range(len(pictures))]
+    return (
+        MapSpec("mu", "μ", "1", (0.0, 1.0), size, pictures, columns),
+        MapSpec("omega", "ω", "1", (None, None), strength, pictures, _numbered("atom", atoms), (-shown, shown), True),
+        *_size_maps("Σμ·M", 1, sum(largest) / len(largest), max(largest), KERNELS_USED),
+    )
+
+
+def _size_maps(symbol: str, smallest: float, mean: float, largest: float, meaning: str) -> tuple[MapSpec, ...]:
+    """The defocus size and its spread, of sizes between two that are at most ``mean`` on average."""
+    spread = "How far the sizes used here differ (standard deviation): large where the network is undecided."
+    return (
+        MapSpec("defocus_size", symbol, "px", (smallest, mean), meaning),
+        MapSpec("defocus_spread", f"σ({symbol})", "px", (0.0, (largest - smallest) / 2), spread),
+    )
+
+
+KERNELS_USED = "Mean size of the kernels used here: the more defocused, the larger."
+PYRAMID = ("full size", "at 1/2", "at 1/4", "at 1/8")
 BLUR_RADIUS = MapSpec(
-    "blur_radius", "R", "px", (0.0, None), 1, "Radius of the disc that a point of light has become here."
+    "blur_radius",
+    "R",
+    "px",
+    (0.0, None),
+    "Radius of the disc that a point of light has become here.",
+    shown=(0.0, 16.0),
 )
 
 GGKMNET_PAPER = (
     "Quan, Wu, Xu, Ji: Deep Single Image Defocus Deblurring via Gaussian Kernel Mixture Learning, TPAMI 2024"
 )
+GGKMNET_SIZES = _in_px(*range(1, 42, 2))
 GGKMNET_MAPS = (
-    MapSpec("beta", "β", "1", (-1.0, 1.0), 21, "How much each blur (of 1, 3 … 41 px) is subtracted at this pixel."),
+    MapSpec("beta", "β", "1", (-1.0, 1.0), "How much each blur is subtracted at this pixel.", columns=GGKMNET_SIZES),
     MapSpec(
-        "defocus_size", "Σβ·S", "px", (1.0, None), 1, "Mean size of the blurs that are undone here, at all scales."
+        "defocus_size",
+        "Σβ·S",
+        "px",
+        (1.0, None),
+        "Mean size of the blurs that are undone here, at all scales.",
+        shown=(1.0, 41.0),
+    ),
+    MapSpec(
+        "alpha",
+        "α",
+        "1",
+        (0.0, 1.0),
+        "Of which Gaussians each blur of the whole photo is made, from the coarsest scale to the finest.",
+        rows=tuple(f"{scale}, {v:g} px²" for scale in PYRAMID[2::-1] for v in (0.15, 0.3, 0.45, 0.6)),
+        columns=GGKMNET_SIZES,
+        per_photo=True,
+    ),
+)
+GKMNET_MAPS = (
+    MapSpec(
+        "beta",
+        "β",
+        "1",
+        (-1.0, 1.0),
+        "How strongly blurred copies of the photo count, and those of a coarser result.",
+        ("photo", "result at 1/2"),
+        _numbered("copy", 22),
+    ),
+    *_size_maps("Σβ·S", 8, 15, 15, "Mean width of the blurred copies used here, over the three colours."),
+)
+P2IKT_MAPS = (
+    MapSpec(
+        "alpha",
+        "α",
+        "1",
+        (-1.0, 1.0),
+        "How strongly sharpened copies of the photo count, and those of a coarser result.",
+        ("photo", "result at 1/2"),
+        _numbered("copy", 6),
+    ),
+    MapSpec(
+        "kernel",
+        "k",
+        "1",
+        (0.0, 1.0),
+        "The inverse kernel predicted for the whole photo, row by row for each colour, and that for a coarser result.",
+        tuple(f"{of}, {colour}" for of in ("photo", "result at 1/2") for colour in ("red", "green", "blue")),
+        tuple(f"{row}, {column}" for row in range(5) for column in range(5)),
+        per_photo=True,
     ),
 )
 
@@ -113,12 +213,23 @@ KPAC_PAPER = (
 KPAC_URL = "https://openaccess.thecvf.com/content/ICCV2021/html/Son_Single_Image_Defocus_Deblurring_Using_Kernel-Sharing_Parallel_Atrous_Convolutions_ICCV_2021_paper.html"
 
 
-def _kpac_maps(sizes: str, smallest: float, largest: float) -> tuple[MapSpec, ...]:
-    used = f"How much each kernel size ({sizes} px) is used here: five maps of the first round, then of the second."
-    size = "Mean size of the kernels used here: the more defocused, the larger."
+def _kpac_maps(stride: int) -> tuple[MapSpec, ...]:
+    sizes = [stride * (4 * rate + 1) for rate in range(1, 6)]
+    rounds = ("round 1", "round 2")
     return (
-        MapSpec("alpha", "α", "1", (0.0, 1.0), 10, used),
-        MapSpec("defocus_size", "Σα·s / Σα", "px", (smallest, largest), 1, size),
+        MapSpec("alpha", "α", "1", (0.0, 1.0), "How much each kernel size is used here.", rounds, _in_px(*sizes)),
+        *_size_maps("Σα·s / Σα", sizes[0], sizes[-1], sizes[-1], KERNELS_USED),
+        MapSpec("dilation", "Σα·r / Σα", "1", (1.0, 5.0), "Mean factor by which the one kernel is stretched here."),
+        MapSpec(
+            "shape",
+            "β",
+            "1",
+            (0.0, 1.0),
+            "How much each feature counts in the whole photo: its part in the shape of the kernel.",
+            rounds,
+            _numbered("feature", 48),
+            per_photo=True,
+        ),
     )
 
 
@@ -137,7 +248,7 @@ NETWORKS: dict[str, NetworkSpec] = {
             context=261,
             halo=64,
             channel_order="bgr",
-            maps=(MU_INIKNET, OMEGA_INIKNET),
+            maps=_mixture_maps((3, 5, 7, 9, 11, 13, 15), 10, ("",), 10.0),
             url="https://openaccess.thecvf.com/content/ICCV2023/html/Quan_Single_Image_Defocus_Deblurring_via_Implicit"
             "_Neural_Inverse_Kernels_ICCV_2023_paper.html",
             about="Quan, Yao, Ji, ICCV 2023; equal to its authors' code",
@@ -187,12 +298,7 @@ NETWORKS: dict[str, NetworkSpec] = {
             context=112,
             halo=80,
             channel_order="rgb",
-            maps=(
-                MapSpec("mu", "μ", "1", (0.0, 1.0), 16, "How much each kernel size is used here, at 1 to 1/8."),
-                MapSpec("omega", "ω", "1", (None, None), 40, "How strongly each inverse-kernel atom is applied here."),
-                DEFOCUS_SIZE,
-                BLUR_RADIUS,
-            ),
+            maps=(*_mixture_maps((5, 9, 15), 10, PYRAMID, 1000.0), BLUR_RADIUS),
             about="ours; INIKNet's filtering behind a half-resolution predictor, with a pyramid of inverse kernels",
         ),
         NetworkSpec(
@@ -207,7 +313,7 @@ NETWORKS: dict[str, NetworkSpec] = {
             context="global",
             halo=64,
             channel_order="rgb",
-            maps=(BETA_GKMNET,),
+            maps=GKMNET_MAPS,
             about="Quan, Wu, Ji, NeurIPS 2021; equal to its authors' code",
         ),
         NetworkSpec(
@@ -223,7 +329,7 @@ NETWORKS: dict[str, NetworkSpec] = {
             context="global",
             halo=128,
             channel_order="rgb",
-            maps=(ALPHA_P2IKT,),
+            maps=P2IKT_MAPS,
             about="Tang et al., AAAI 2024; equal to its authors' code",
         ),
         NetworkSpec(
@@ -238,7 +344,7 @@ NETWORKS: dict[str, NetworkSpec] = {
             context=182,
             halo=96,
             channel_order="rgb",
-            maps=_kpac_maps("20, 36, 52, 68, 84", 20.0, 84.0),
+            maps=_kpac_maps(4),
             statistics=2,
             url=KPAC_URL,
             about="Son, Lee, Cho, Lee, ICCV 2021; equal to its authors' code",
@@ -255,7 +361,7 @@ NETWORKS: dict[str, NetworkSpec] = {
             context=366,
             halo=160,
             channel_order="rgb",
-            maps=_kpac_maps("40, 72, 104, 136, 168", 40.0, 168.0),
+            maps=_kpac_maps(8),
             statistics=2,
             config={"levels": 3},
             url=KPAC_URL,
@@ -273,12 +379,7 @@ NETWORKS: dict[str, NetworkSpec] = {
             context=55,
             halo=48,
             channel_order="rgb",
-            maps=(
-                MapSpec("mu", "μ", "1", (0.0, 1.0), 3, "How much each kernel size is used here."),
-                MapSpec("omega", "ω", "1", (None, None), 2, "How strongly each inverse-kernel atom is applied here."),
-                DEFOCUS_SIZE,
-                BLUR_RADIUS,
-            ),
+            maps=(*_mixture_maps((3, 5), 2, ("",), 1000.0), BLUR_RADIUS),
             untrained=True,
         ),
     )

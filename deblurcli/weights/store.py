@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,12 +28,18 @@ PERMISSIVE = {"MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0"}
 
 @dataclass(frozen=True)
 class Release:
-    """A ``weights`` row of ``catalog.toml``. The first row of a network is its default."""
+    """A ``weights`` row of ``catalog.toml``. The first row of a network is its default.
+
+    Attributes:
+        calibration: a and b of the blur radius a · (defocus size − 1)^b, px, that defocus sizes stand for; measured by
+            ``deblur evaluate --suite maps``. Empty where it was not.
+    """
 
     network: str
     tag: str
     sha256: str
     onnx_sha256: str | None = None
+    calibration: Sequence[float] = ()
 
     @property
     def path(self) -> Path:
@@ -117,6 +124,15 @@ def _rows(file: Path) -> dict[str, list[dict[str, Any]]]:
 def catalog() -> tuple[Release, ...]:
     """All released weights."""
     return tuple(Release(**row) for row in _rows(CATALOG).get("weights", []))
+
+
+def calibration(network: str, tag: str) -> str | None:
+    """In words, which blur radius the defocus size of a network with these weights stands for; None if not measured."""
+    for release in catalog():
+        if (release.network, release.tag) == (network, tag) and release.calibration:
+            a, b = release.calibration
+            return f"a defocus size S stands for a blur radius of {a:g} · (S − 1)^{b:g} px, up to about 8 px"
+    return None
 
 
 def published(network: str | None = None) -> tuple[Published, ...]:

@@ -1,0 +1,290 @@
+"use strict";
+// The photo before and after, on one canvas, so that zoom and pan cannot get out of step. Nothing is ever fetched: all
+// there is lies in the JSON of #data.
+const $ = (id) => document.getElementById(id);
+const page = JSON.parse($("data").textContent);
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+
+function bytes(base64) {
+  const text = atob(base64), found = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) found[i] = text.charCodeAt(i);
+  return found;
+}
+
+// ---- maps -----------------------------------------------------------------------------------------------------------
+
+const HALF = Float32Array.from({ length: 65536 }, (_, code) => {
+  const exponent = (code >> 10) & 31, fraction = code & 1023;
+  const size = exponent ? (1024 + fraction) * 2 ** (exponent - 25) : fraction * 2 ** -24;
+  return code >> 15 ? -size : size;
+});
+
+// float16, the high bytes of all numbers first, then the low ones; in gzip.
+async function halves(text) {
+  const stream = new Blob([bytes(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const raw = new Uint8Array(await new Response(stream).arrayBuffer());
+  const count = raw.length / 2, values = new Float32Array(count);
+  for (let i = 0; i < count; i++) values[i] = HALF[(raw[i] << 8) | raw[count + i]];
+  return values;
+}
+
+const maps = {};
+for (const map of page.maps) maps[map.name] = map;
+const palettes = Object.fromEntries(Object.entries(page.colours).map(([name, text]) => [name, bytes(text)]));
+const label = (map, plane) => {
+  const row = map.rows[Math.floor(plane / map.columns.length)], column = map.columns[plane % map.columns.length];
+  return [row, column].filter(Boolean).join(" · ") || map.name.replace("_", " ");
+};
+
+// All planes' values in the block that a pixel lies in.
+function valuesAt(map, row, column) {
+  const cell = Math.floor(row / map.scale) * map.width + Math.floor(column / map.scale);
+  return Array.from({ length: map.rows.length * map.columns.length }, (_, c) => map.values[c * map.height * map.width + cell]);
+}
+
+// Where a value lies between the ends of a map's colours, 0 … 1.
+function position(map, value) {
+  const bend = map.logarithmic ? Math.asinh : (v) => v;
+  const [low, high] = map.colours.map(bend);
+  return clamp((bend(value) - low) / (high - low), 0, 1);
+}
+
+// Numbers as colours, a pixel each: place(value) → 0 … 1.
+function heat(canvas, values, width, palette, place) {
+  canvas.width = width;
+  canvas.height = values.length / width;
+  const image = new ImageData(canvas.width, canvas.height);
+  for (let i = 0; i < values.length; i++) {
+    const at = 3 * Math.round(255 * place(values[i]));
+    for (let c = 0; c < 3; c++) image.data[4 * i + c] = palettes[palette][at + c];
+    image.data[4 * i + 3] = 255;
+  }
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+// ---- the photo ------------------------------------------------------------------------------------------------------
+
+const stage = $("photo"), ink = stage.getContext("2d");
+const view = { scale: 1, x: page.width / 2, y: page.height / 2 }; // canvas px per photo px; the photo's pixel in the middle
+const probe = { row: page.height >> 1, column: page.width >> 1, held: false };
+const KEPT = 32; // decoded tiles of either photo; a phone has no memory for all of them
+let overlay = null, queued = false;
+
+const photos = ["before", "after"].map((name) =>
+  page.photos[name].map((level) => ({ ...level, columns: Math.ceil(page.width / level.scale / level.side), bitmaps: new Map() })));
+
+function bitmap(level, number) {
+  const known = level.bitmaps.get(number);
+  if (known === undefined) {
+    level.bitmaps.set(number, null); // on its way
+    const blob = new Blob([bytes(level.tiles[number])], { type: "image/webp" });
+    createImageBitmap(blob).then((image) => { level.bitmaps.set(number, image); redraw(); });
+    const oldest = level.bitmaps.keys().next().value;
+    if (level.bitmaps.size > KEPT) { level.bitmaps.get(oldest)?.close(); level.bitmaps.delete(oldest); }
+  } else if (known) { level.bitmaps.delete(number); level.bitmaps.set(number, known); }
+  return known;
+}
+
+// Tiles in sight, the coarse level first, so that there is always something to look at.
+function drawPhoto(levels, left, right) {
+  ink.save();
+  ink.beginPath();
+  ink.rect(left, 0, right - left, stage.height);
+  ink.clip();
+  ink.imageSmoothingEnabled = view.scale < 3; // from there on people want to see pixels
+  ink.imageSmoothingQuality = "high";
+  const x0 = view.x + (left - stage.width / 2) / view.scale, x1 = view.x + (right - stage.width / 2) / view.scale;
+  const y0 = view.y - stage.height / 2 / view.scale, y1 = view.y + stage.height / 2 / view.scale;
+  for (const [nth, level] of levels.entries()) {
+    if (nth && view.scale * levels[nth - 1].scale <= 1) break; // the coarser one has all that can be shown
+    const side = level.side * level.scale, rows = level.tiles.length / level.columns;
+    for (let r = clamp(Math.floor(y0 / side), 0, rows); r < Math.min(rows, y1 / side); r++)
+      for (let c = clamp(Math.floor(x0 / side), 0, level.columns); c < Math.min(level.columns, x1 / side); c++) {
+        const image = bitmap(level, r * level.columns + c);
+        if (!image) continue;
+        const width = Math.min(image.width * level.scale, page.width - c * side);
+        const height = Math.min(image.height * level.scale, page.height - r * side);
+        ink.drawImage(image, 0, 0, width / level.scale, height / level.scale, ...toCanvas(c * side, r * side), width * view.scale, height * view.scale);
+      }
+  }
+  ink.restore();
+}
+
+const toCanvas = (x, y) => [(x - view.x) * view.scale + stage.width / 2, (y - view.y) * view.scale + stage.height / 2];
+const toPhoto = (x, y) => [(x - stage.width / 2) / view.scale + view.x, (y - stage.height / 2) / view.scale + view.y];
+
+function draw() {
+  queued = false;
+  ink.clearRect(0, 0, stage.width, stage.height);
+  const divider = Math.round($("split").value / 1000 * stage.width);
+  drawPhoto(photos[0], 0, divider);
+  drawPhoto(photos[1], divider, stage.width);
+  if (overlay) {
+    ink.globalAlpha = $("opacity").value / 100;
+    ink.imageSmoothingEnabled = overlay.scale > 1 || view.scale < 3;
+    ink.drawImage(overlay.canvas, ...toCanvas(0, 0), overlay.canvas.width * overlay.scale * view.scale, overlay.canvas.height * overlay.scale * view.scale);
+    ink.globalAlpha = 1;
+  }
+  ink.fillStyle = "#fff";
+  ink.fillRect(divider - 1, 0, 2, stage.height);
+  // The probe, and as a frame how far the kernel there reaches.
+  const reach = page.mixture ? mixtureReach() : 0, dot = devicePixelRatio;
+  const [x, y] = toCanvas(probe.column + 0.5, probe.row + 0.5), half = (reach + 0.5) * view.scale;
+  for (const [colour, width] of [["#000a", 3], ["#fff", 1.3]]) {
+    ink.strokeStyle = colour;
+    ink.lineWidth = width * dot;
+    if (reach) ink.strokeRect(x - half, y - half, 2 * half, 2 * half);
+    ink.beginPath();
+    ink.arc(x, y, Math.max(4 * dot, view.scale * 0.7), 0, 7);
+    ink.stroke();
+  }
+  $("zoom").value = `${(view.scale / devicePixelRatio * 100).toPrecision(3) * 1} %`;
+}
+
+function redraw() {
+  if (!queued) { queued = true; requestAnimationFrame(draw); }
+}
+
+// ---- moving about ---------------------------------------------------------------------------------------------------
+
+const fitting = () => Math.min(stage.width / page.width, stage.height / page.height);
+function zoomTo(scale, x = stage.width / 2, y = stage.height / 2) {
+  const [column, row] = toPhoto(x, y);
+  view.scale = clamp(scale, Math.min(fitting(), 1) * 0.5, 64);
+  view.x = clamp(column - (x - stage.width / 2) / view.scale, 0, page.width);
+  view.y = clamp(row - (y - stage.height / 2) / view.scale, 0, page.height);
+  redraw();
+}
+
+const zooms = {
+  in: () => zoomTo(view.scale * 1.5),
+  out: () => zoomTo(view.scale / 1.5),
+  one: () => zoomTo(devicePixelRatio),
+  fit: () => { Object.assign(view, { scale: fitting(), x: page.width / 2, y: page.height / 2 }); redraw(); },
+};
+for (const button of document.querySelectorAll("[data-zoom]")) button.onclick = zooms[button.dataset.zoom];
+
+function pan(x, y) {
+  view.x = clamp(view.x - x / view.scale, 0, page.width);
+  view.y = clamp(view.y - y / view.scale, 0, page.height);
+  redraw();
+}
+
+function moveProbe(column, row) {
+  probe.row = clamp(Math.floor(row), 0, page.height - 1);
+  probe.column = clamp(Math.floor(column), 0, page.width - 1);
+  redraw();
+  showPixel();
+}
+
+const fingers = new Map();
+let travelled = 0;
+const onCanvas = (event) => {
+  const box = stage.getBoundingClientRect(), dot = stage.width / box.width;
+  return [(event.clientX - box.left) * dot, (event.clientY - box.top) * dot];
+};
+stage.onpointerdown = (event) => {
+  stage.setPointerCapture(event.pointerId);
+  fingers.set(event.pointerId, onCanvas(event));
+  travelled = fingers.size > 1 ? Infinity : 0;
+};
+stage.onpointermove = (event) => {
+  const here = onCanvas(event), before = fingers.get(event.pointerId);
+  if (!before) {
+    if (!probe.held) moveProbe(...toPhoto(...here));
+    return;
+  }
+  fingers.set(event.pointerId, here);
+  const moved = [here[0] - before[0], here[1] - before[1]];
+  travelled += Math.hypot(...moved);
+  if (fingers.size === 1 && travelled > 5 * devicePixelRatio) pan(...moved);
+  if (fingers.size === 2) {
+    const other = [...fingers.entries()].find(([id]) => id !== event.pointerId)[1];
+    const spread = (point) => Math.hypot(point[0] - other[0], point[1] - other[1]) || 1;
+    pan(moved[0] / 2, moved[1] / 2);
+    zoomTo(view.scale * spread(here) / spread(before), (here[0] + other[0]) / 2, (here[1] + other[1]) / 2);
+  }
+};
+stage.onpointerup = (event) => {
+  if (travelled <= 5 * devicePixelRatio) {
+    probe.held = event.pointerType === "mouse" && !probe.held;
+    moveProbe(...toPhoto(...onCanvas(event)));
+  }
+  fingers.delete(event.pointerId);
+};
+stage.onpointercancel = (event) => fingers.delete(event.pointerId);
+stage.addEventListener("wheel", (event) => {
+  event.preventDefault();
+  zoomTo(view.scale * Math.exp(-clamp(event.deltaY, -200, 200) / 300), ...onCanvas(event));
+}, { passive: false });
+
+stage.onkeydown = (event) => {
+  const far = event.shiftKey ? 10 : 1;
+  const step = { ArrowLeft: [-far, 0], ArrowRight: [far, 0], ArrowUp: [0, -far], ArrowDown: [0, far] }[event.key];
+  const slide = { "[": -20, "]": 20 }[event.key];
+  const zoom = { "+": "in", "=": "in", "-": "out", 0: "fit", 1: "one" }[event.key];
+  if (step) {
+    probe.held = true;
+    moveProbe(probe.column + step[0], probe.row + step[1]);
+  } else if (slide) {
+    $("split").value = +$("split").value + slide;
+    redraw();
+  } else if (zoom) zooms[zoom]();
+  else return;
+  event.preventDefault();
+};
+$("split").oninput = $("opacity").oninput = redraw;
+
+// ---- overlays -------------------------------------------------------------------------------------------------------
+
+for (const map of page.maps) {
+  const planes = map.rows.length * map.columns.length, group = document.createElement("optgroup");
+  group.label = `${map.symbol}  ${map.name.replace("_", " ")}`;
+  for (let c = 0; c < planes; c++) group.append(new Option(planes > 1 ? `${map.symbol} ${label(map, c)}` : label(map, c), `${map.name}/${c}`));
+  $("overlay").append(group);
+}
+
+const number = (value) => {
+  const size = Math.abs(value), digits = size < 0.005 ? 0 : size < 1 ? 2 : size < 100 ? 1 : 0;
+  return size && size < 0.005 ? value.toExponential(0) : value.toFixed(digits).replace("-", "−");
+};
+
+function showOverlay() {
+  const [name, plane] = $("overlay").value.split("/"), map = maps[name];
+  $("legend").hidden = !map;
+  overlay = null;
+  if (map) {
+    const size = map.width * map.height, values = map.values.subarray(plane * size, (+plane + 1) * size);
+    overlay = { canvas: document.createElement("canvas"), scale: map.scale };
+    heat(overlay.canvas, values, map.width, map.palette, (v) => position(map, v));
+    $("meaning").textContent = map.meaning;
+    heat($("bar"), Float32Array.from({ length: 256 }, (_, i) => i / 255), 256, map.palette, (v) => v);
+    const [low, high] = map.colours, open = [map.range[0] === null ? "≤ " : "", map.range[1] === null ? "≥ " : ""];
+    const bend = map.logarithmic ? [Math.asinh, Math.sinh] : [(v) => v, (v) => v];
+    $("ticks").replaceChildren(...[0, 0.25, 0.5, 0.75, 1].map((part) => {
+      const tick = document.createElement("span"), from = bend[0](low);
+      tick.style.left = `${100 * part}%`;
+      tick.textContent = (part === 0 ? open[0] : part === 1 ? open[1] : "") + number(bend[1](from + part * (bend[0](high) - from)));
+      if (map.unit !== "1") tick.textContent += ` ${map.unit}`;
+      return tick;
+    }));
+  }
+  redraw();
+}
+$("overlay").onchange = showOverlay;
+
+// ---- light and dark, size -------------------------------------------------------------------------------------------
+
+$("theme").onclick = () => {
+  const dark = getComputedStyle(document.documentElement).colorScheme === "dark";
+  document.documentElement.dataset.theme = dark ? "light" : "dark";
+};
+
+new ResizeObserver(() => {
+  const whole = !stage.dataset.ready || Math.abs(view.scale - fitting()) < 1e-6;
+  stage.width = Math.round(stage.clientWidth * devicePixelRatio);
+  stage.height = Math.round(stage.clientHeight * devicePixelRatio);
+  stage.dataset.ready = "yes";
+  if (whole) zooms.fit();
+  redraw();
+}).observe(stage);

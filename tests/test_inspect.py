@@ -1,0 +1,330 @@
+"""The page of ``deblur inspect`` in a real browser. Screenshots go to the folder DEBLUR_ARTEFACTS, if it is set."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pytest
+from untrained_networks import untrained
+
+import deblurcli
+from deblurcli.cli import main
+from deblurcli.maps import page as page_module
+from deblurcli.maps.kernels import Mixture
+from deblurcli.maps.page import page_scale, write_page
+from deblurcli.networks.spec import DEFAULT_NETWORK, network_spec
+from deblurcli.photo.photo import Photo
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+RNG = np.random.default_rng(0)
+HEIGHT, WIDTH, SCALE = 300, 400, 2
+
+
+class Report(NamedTuple):
+    """The default network's page of a photo, and the restored photo and maps to compare it with."""
+
+    html: Path
+    before: Photo
+    after: Photo
+    maps: dict[str, np.ndarray]
+
+
+def deblur(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as exit:
+        main([str(a) for a in arguments])
+    return int(exit.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    folder = tmp_path_factory.mktemp("report")
+    photo = deblurcli.read_photo(Path(__file__).parents[1] / "examples/photo.jpg")
+    crop = Photo(np.ascontiguousarray(photo.pixels[:HEIGHT, :WIDTH]))
+    assert page_scale(HEIGHT, WIDTH, network_spec(DEFAULT_NETWORK).maps) == SCALE
+    deblurcli.write_photo(folder / "cat.png", crop)
+    assert deblur("inspect", folder / "cat.png", "-o", folder / "cat.html", "--device", "cpu") == 0
+    options = ("--export-maps", "--maps-scale", f"1/{SCALE}", "--device", "cpu")
+    assert deblur(folder / "cat.png", "-o", folder / "out.png", *options) == 0
+    with np.load(folder / "out.maps/maps.npz") as file:
+        maps = dict(file)
+    return Report(folder / "cat.html", crop, deblurcli.read_photo(folder / "out.png"), maps)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium here (Debian: apt-get install chromium)")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+class Visit:
+    """An open page that notes what it should not do."""
+
+    def __init__(self, browser: Browser, html: Path, **options: Any) -> None:
+        self.context = browser.new_context(**{"viewport": {"width": 1400, "height": 950}, **options})
+        self.page: Page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        # That reading the canvas back is slow is said to the tests, not to the page.
+        self.page.on("console", lambda message: self.note(message.text) if "getImageData" not in message.text else None)
+        self.page.on("pageerror", lambda error: self.note(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(html.as_uri())
+        self.page.wait_for_selector("body[data-ready]")
+        self.settle()
+
+    def note(self, complaint: str) -> None:
+        self.complaints.append(complaint)
+
+    def settle(self) -> None:
+        """Waits until what has changed is drawn, pictures that have to be decoded first included."""
+        self.page.wait_for_timeout(250)
+
+    def at(self, row: float, column: float) -> tuple[float, float]:
+        """Where on the screen the middle of a pixel of the photo is."""
+        x, y = self.page.evaluate(
+            f"(() => {{ const [x, y] = toCanvas({column} + 0.5, {row} + 0.5), box = stage.getBoundingClientRect();"
+            " return [x / devicePixelRatio + box.left, y / devicePixelRatio + box.top]; })()"
+        )
+        return x, y
+
+    def colour(self, row: int, column: int) -> np.ndarray:
+        """What is drawn in the middle of a pixel of the photo."""
+        code = f"Array.from(ink.getImageData(...toCanvas({column} + 0.5, {row} + 0.5), 1, 1).data)"
+        return np.array(self.page.evaluate(code)[:3])
+
+    def split(self, value: int) -> None:
+        self.page.evaluate(f"(() => {{ const s = $('split'); s.value = {value}; s.oninput(); }})()")
+        self.settle()
+
+    def screenshot(self, name: str) -> None:
+        if folder := os.environ.get("DEBLUR_ARTEFACTS"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+@pytest.fixture
+def visit(browser: Browser, report: Report) -> Iterator[Visit]:
+    visit = Visit(browser, report.html)
+    yield visit
+    assert visit.complaints == []
+    assert visit.requests == [report.html.as_uri()]
+    visit.context.close()
+
+
+def test_slider_moves(visit: Visit, report: Report) -> None:
+    changed = np.abs(report.before.pixels.astype(int) - report.after.pixels).sum(2)
+    changed[HEIGHT // 2 - 20 : HEIGHT // 2 + 20] = 0  # not under the mark of the pixel pointed at
+    row, column = (int(i) for i in np.unravel_index(changed.argmax(), changed.shape))
+    visit.page.click("[data-zoom=one]")
+    seen = {}
+    for value in (0, 1000):
+        visit.split(value)
+        seen[value] = visit.colour(row, column)
+    assert np.abs(seen[1000] - report.before.pixels[row, column]).max() < 24  # WebP is lossy
+    assert np.abs(seen[0] - report.after.pixels[row, column]).max() < 24
+    assert np.abs(seen[0] - seen[1000]).sum() > changed.max() / 2
+
+    visit.split(500)
+    box = visit.page.locator("#stage").bounding_box()
+    assert box
+    handle = box["x"] + box["width"] / 2, box["y"] + box["height"] - 30
+    visit.page.mouse.move(*handle)
+    visit.page.mouse.down()
+    visit.page.mouse.move(handle[0] + box["width"] / 4, handle[1], steps=5)
+    visit.page.mouse.up()
+    assert float(visit.page.input_value("#split")) == pytest.approx(750, abs=10)
+    visit.screenshot("slider")
+
+
+def test_hover_shows_the_kernel_of_the_maps(visit: Visit, report: Report) -> None:
+    kernels = {name: array for name, array in report.maps.items() if name.startswith("atoms")}
+    mixture = Mixture.of(kernels)
+    assert mixture
+    for row, column in ((150, 200), (101, 307), (222, 90)):
+        visit.page.mouse.move(*visit.at(row, column))
+        visit.settle()
+        assert visit.page.inner_text("#place") == f"{column}, {row}"
+        shown = visit.page.evaluate(f"inspect({row}, {column})")
+        for name in ("mu", "omega"):
+            np.testing.assert_array_equal(shown[name], report.maps[name][:, row // SCALE, column // SCALE])
+        for name in ("defocus_size", "defocus_spread", "blur_radius"):
+            expected = report.maps[name][0, row, column]
+            assert shown[name] == [pytest.approx(expected, rel=1e-3, abs=1e-3)]
+            assert f"{shown[name][0]:.2f} px" in visit.page.inner_text("#sizes")
+        expected = mixture.kernel(report.maps["mu"], report.maps["omega"], row, column, SCALE)
+        np.testing.assert_allclose(np.reshape(shown["kernel"], expected.shape), expected, atol=1e-6)
+        assert np.abs(expected).max() > 0.1
+        assert visit.page.evaluate("[kernel.width, kernel.height]") == list(expected.shape)
+        # The frequency response, against NumPy's.
+        response = visit.page.evaluate(f"Array.from(response(kernelAt({row}, {column})))")
+        across = np.abs(np.exp(-2j * np.pi * np.outer(np.arange(33) / 64, np.arange(-67, 68))) @ expected.sum(0))
+        np.testing.assert_allclose(np.reshape(response, (65, 65))[32, 32:], across, atol=1e-6)
+    assert visit.page.locator("#bars rect").count() == 56
+    assert visit.page.locator(".atoms canvas").count() == 60
+    visit.screenshot("hover")
+
+
+def test_a_click_holds_the_pixel(visit: Visit) -> None:
+    visit.page.mouse.click(*visit.at(100, 120))
+    visit.page.mouse.move(*visit.at(200, 220))
+    visit.settle()
+    assert visit.page.inner_text("#place") == "120, 100"
+    visit.page.mouse.click(*visit.at(200, 220))
+    visit.settle()
+    assert visit.page.inner_text("#place") == "220, 200"
+
+
+def test_wheel_zooms_about_the_pointer_and_drag_pans(visit: Visit) -> None:
+    place = visit.at(120, 250)
+    visit.page.mouse.move(*place)
+    before = visit.page.evaluate("view.scale")
+    visit.page.mouse.wheel(0, -400)
+    visit.settle()
+    assert visit.page.evaluate("view.scale") > 1.5 * before
+    assert visit.at(120, 250) == pytest.approx(place, abs=1.5)
+    visit.page.mouse.down()
+    visit.page.mouse.move(place[0] - 60, place[1] + 40, steps=4)
+    visit.page.mouse.up()
+    visit.settle()
+    assert visit.at(120, 250) == pytest.approx((place[0] - 60, place[1] + 40), abs=8)
+    visit.screenshot("zoomed")
+
+
+def test_overlay_has_the_maps_colours(visit: Visit, report: Report) -> None:
+    from matplotlib import colormaps
+
+    visit.page.select_option("#overlay", "blur_radius/0")
+    visit.page.evaluate("(() => { $('opacity').value = 100; redraw(); })()")
+    visit.settle()
+    row, column = 60, 70
+    share = min(float(report.maps["blur_radius"][0, row, column]) / 16, 1)
+    np.testing.assert_allclose(visit.colour(row, column) / 255, colormaps["magma"](share)[:3], atol=0.04)
+    assert "16.0 px" in visit.page.inner_text("#ticks")
+    assert "Radius" in visit.page.inner_text("#meaning")
+    visit.screenshot("overlay")
+    for option in visit.page.locator("#overlay option").all():
+        visit.page.select_option("#overlay", option.get_attribute("value"))
+
+
+def test_keyboard(visit: Visit) -> None:
+    visit.page.focus("#photo")
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown", "Shift+ArrowUp"):
+        visit.page.keyboard.press(key)
+    visit.settle()
+    assert visit.page.inner_text("#place") == f"{WIDTH // 2 + 2}, {HEIGHT // 2 - 9}"
+    before = visit.page.evaluate("view.scale")
+    visit.page.keyboard.press("+")
+    visit.page.keyboard.press("[")
+    assert visit.page.evaluate("view.scale") == pytest.approx(1.5 * before)
+    assert visit.page.input_value("#split") == "480"
+    reached = set()
+    for _ in range(10):
+        visit.page.keyboard.press("Tab")
+        reached.add(visit.page.evaluate("document.activeElement.id || document.activeElement.dataset.zoom"))
+    assert {"split", "overlay", "opacity", "in", "out", "fit", "one"} <= reached
+    visit.page.focus("#split")
+    visit.page.keyboard.press("ArrowRight")
+    assert visit.page.input_value("#split") == "481"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_phone(browser: Browser, report: Report, scheme: Any) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+    visit = Visit(browser, report.html, color_scheme=scheme, **phone)
+    x, y = visit.at(80, 90)
+    visit.page.touchscreen.tap(x, y)
+    visit.settle()
+    column, row = map(int, visit.page.inner_text("#place").split(", "))
+    assert abs(row - 80) <= 1 and abs(column - 90) <= 1
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
+    back = visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (max(map(int, re.findall(r"\d+", back))) < 80) == (scheme == "dark")
+    visit.screenshot(f"phone-{scheme}")
+    assert visit.complaints == []
+    visit.context.close()
+
+
+def page_of(path: Path, before: Photo, after: Photo) -> None:
+    """A page of the tiny network's, with maps that are all zero."""
+    spec = network_spec("tiny")
+    height, width = before.pixels.shape[:2]
+    maps = {m.name: np.zeros((m.channels, height, width), np.float32) for m in spec.maps}
+    kernels = {"atoms_3": np.zeros((2, 3, 3), np.float32), "atoms_5": np.zeros((2, 5, 5), np.float32)}
+    write_page(path, before, after, maps, spec, kernels, "</script><b>odd & name", {"a": "<b>"})
+
+
+def test_large_photos_stay_sharp(browser: Browser, tmp_path: Path) -> None:
+    """Finer than what an overview could show: lines of one pixel, far from the corner, in a photo of several tiles."""
+    lines = np.zeros((1500, 2600, 3), np.uint8)
+    lines[::2] = 255
+    page_of(tmp_path / "large.html", Photo(lines), Photo(255 - lines))
+    visit = Visit(browser, tmp_path / "large.html")
+    visit.page.evaluate("(() => { view.x = 2200; view.y = 1200; })()")
+    visit.page.click("[data-zoom=one]")
+    for value, white in ((1000, 0), (0, 1)):
+        visit.split(value)
+        visit.settle()
+        rows = [visit.colour(1210 + row, 2300).mean() for row in range(6)]
+        assert min(rows[white::2]) > 200 and max(rows[1 - white :: 2]) < 55
+    assert visit.page.inner_text("h1") == "</script><b>odd & name"
+    assert visit.complaints == []
+    visit.context.close()
+
+
+def test_pages_have_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = Photo(RNG.integers(0, 256, (700, 900, 3), dtype=np.uint8))
+    sizes = []
+    for limit in (50_000_000, 1_200_000):
+        monkeypatch.setattr(page_module, "LARGEST_PAGE", limit)
+        page_of(tmp_path / "noise.html", noise, noise)
+        sizes.append((tmp_path / "noise.html").stat().st_size)
+    assert sizes[0] > 1_200_000 > sizes[1]
+
+
+@pytest.mark.parametrize("name", ["iniknet", "ggkmnet", "gkmnet", "p2ikt", "kpac-2"])
+def test_other_networks_show_what_they_have(browser: Browser, name: str, tmp_path: Path) -> None:
+    deblurrer = untrained(name)
+    spec = deblurrer.backend.spec
+    photo = Photo(RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8))
+    result = deblurrer.restore(photo, maps=True)
+    write_page(tmp_path / "it.html", photo, result.photo, result.maps, spec, deblurrer.backend.kernels(), "it", {})
+    visit = Visit(browser, tmp_path / "it.html")
+    shown = visit.page.evaluate("inspect(20, 30)")
+    for m in spec.maps:
+        if not m.per_photo:
+            np.testing.assert_allclose(shown[m.name], result.maps[m.name][:, 20, 30], rtol=1e-3, atol=1e-6)
+    bars = sum(m.channels for m in spec.maps if m.channels > 1 and m.name != "kernel")
+    drawn = sum(len(kernel) for kernel in deblurrer.backend.kernels().values() if kernel.ndim == 3)
+    assert visit.page.locator(".atoms figure").count() == drawn + (6 if name == "p2ikt" else 0)
+    assert visit.page.locator("rect").count() == bars
+    assert visit.page.locator("#kernels").is_visible() == (name == "iniknet")
+    visit.screenshot(name)
+    assert visit.complaints == []
+    visit.context.close()
+
+
+def test_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo = tmp_path / "photo.png"
+    deblurcli.write_photo(photo, Photo(RNG.integers(0, 256, (40, 40, 3), dtype=np.uint8)))
+    assert deblur("inspect", photo, "-o", tmp_path / "out.png", "-m", "tiny") == 2
+    assert ".html" in capsys.readouterr().err
+    (tmp_path / "there.html").write_text("mine")
+    assert deblur("inspect", photo, "-o", tmp_path / "there.html", "-m", "tiny") == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "there.html").read_text() == "mine"
+    assert deblur("inspect", tmp_path / "gone.png", "-m", "tiny") == 1
+    assert "gone.png" in capsys.readouterr().err

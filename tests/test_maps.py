@@ -1,0 +1,231 @@
+"""Maps as data: what is in the folder, that kernels put together from it are what the network applied, and memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from untrained_networks import untrained
+
+import deblurcli
+from deblurcli.errors import PhotoError
+from deblurcli.evaluation.maps import maps_summary, spearman
+from deblurcli.evaluation.rows import Row
+from deblurcli.maps.export import export_maps, new_folder
+from deblurcli.maps.kernels import Mixture
+from deblurcli.maps.pictures import colour_map
+from deblurcli.networks.spec import NETWORKS, NetworkSpec
+from deblurcli.photo.photo import Photo
+from deblurcli.restore import Deblurrer, Restoration
+from deblurcli.weights.store import calibration, catalog
+
+ROOT = Path(__file__).parents[1]
+RNG = np.random.default_rng(0)
+
+
+def exported(folder: Path, name: str, scale: int = 2) -> tuple[Restoration, Deblurrer]:
+    deblurrer = untrained(name)
+    photo = Photo(RNG.integers(0, 256, (40, 51, 3), dtype=np.uint8))
+    result = deblurrer.restore(photo, maps=True, maps_scale=scale)
+    kernels = deblurrer.backend.kernels()
+    export_maps(folder, result.maps, deblurrer.backend.spec.maps, kernels, photo, result.photo, {"amount": 1})
+    return result, deblurrer
+
+
+@pytest.mark.parametrize("name", ["iniknet", "iniknet-fast", "ggkmnet", "gkmnet", "p2ikt", "kpac-2"])
+def test_folder(name: str, tmp_path: Path) -> None:
+    result, deblurrer = exported(tmp_path, name)
+    spec = deblurrer.backend.spec
+    about = {row["name"]: row for row in json.loads((tmp_path / "maps.json").read_text())["maps"]}
+    with np.load(tmp_path / "maps.npz", allow_pickle=False) as file:
+        arrays = dict(file)
+    assert arrays.keys() == {m.name for m in spec.maps} | deblurrer.backend.kernels().keys()
+    assert about.keys() == {m.name for m in spec.maps}
+    for m in spec.maps:
+        full = m.channels == 1
+        shape = (1, 1) if m.per_photo else (40, 51) if full else (20, 26)
+        assert arrays[m.name].shape == (m.channels, *shape) == tuple(about[m.name]["shape"])
+        assert arrays[m.name].dtype == (np.float32 if full or m.per_photo else np.float16)
+        np.testing.assert_allclose(arrays[m.name], result.maps[m.name], rtol=1e-3, atol=1e-6)
+        assert len(about[m.name]["planes"]) == m.channels
+        assert about[m.name]["unit"] == m.unit and about[m.name]["meaning"] == m.meaning
+        if not m.per_photo:
+            assert Image.open(tmp_path / f"{m.name}.png").width > 200
+        if full:
+            np.testing.assert_array_equal(tifffile.imread(tmp_path / f"{m.name}.tif"), result.maps[m.name][0])
+    for key, kernel in deblurrer.backend.kernels().items():
+        np.testing.assert_array_equal(arrays[key], kernel)
+    assert Image.open(tmp_path / "overview.png").width > 1000
+
+
+@pytest.mark.parametrize("spec", NETWORKS.values(), ids=NETWORKS)
+def test_every_map_is_explained(spec: NetworkSpec) -> None:
+    for m in spec.maps:
+        low, high = m.colours
+        assert low < high
+        assert m.symbol and m.unit and m.meaning.endswith(".")
+        assert len(set(m.labels)) == m.channels
+        # White, the middle of diverging colours, is zero.
+        assert colour_map(m) != "RdBu_r" or low == -high
+
+
+@pytest.mark.parametrize("name", ["iniknet", "iniknet-fast", "gkmnet", "kpac-2", "kpac-3"])
+def test_defocus_size_is_the_mean_of_sizes(name: str) -> None:
+    deblurrer = untrained(name)
+    _, maps = deblurrer(RNG.random((64, 64, 3), np.float32), maps=True)
+    spec = deblurrer.backend.spec.maps[0]
+    weights = np.abs(maps[spec.name])
+    if name == "gkmnet":
+        sizes = np.array(2 * [np.mean([1 + (j + 22 * c) // 3 for c in range(3)]) for j in range(22)])
+    else:
+        each = [1 if c == "none" else float(c.removesuffix(" px")) for c in spec.columns]
+        levels = [2**level if name == "iniknet-fast" else 1 for level in range(len(spec.rows))]
+        sizes = np.array([size * (level if size > 1 else 1) for level in levels for size in each])
+    share = weights / weights.sum(0)
+    mean = (share * sizes[:, None, None]).sum(0)
+    spread = np.sqrt((share * (sizes[:, None, None] - mean) ** 2).sum(0))
+    # KPAC interpolates the mean, not the weights; it is exact in its blocks' middles only.
+    tolerance = 3.0 if name.startswith("kpac") else 1e-3
+    np.testing.assert_allclose(maps["defocus_size"][0], mean, rtol=1e-3, atol=tolerance)
+    np.testing.assert_allclose(maps["defocus_spread"][0], spread, rtol=1e-3, atol=2 * tolerance)
+
+
+def test_kernel_is_what_the_network_applied() -> None:
+    """With the released weights: the kernel laid over the photo gives the restored pixel, all sizes included."""
+    deblurrer = deblurcli.load("iniknet-fast", device="cpu")
+    picture = deblurcli.read_photo(ROOT / "examples/photo.jpg").picture[:248, :240]
+    restored, maps = deblurrer(picture, maps=True)
+    mixture = Mixture.of(deblurrer.backend.kernels())
+    assert mixture
+    reach = mixture.reach(4)
+    for row, column in ((120, 120), (123, 117), (101, 138), (70, 71)):
+        kernel = mixture.kernel(maps["mu"], maps["omega"], row, column)
+        around = picture[row - reach : row + reach + 1, column - reach : column + reach + 1]
+        np.testing.assert_allclose(np.tensordot(kernel, around, 2), restored[row, column], atol=1e-5)
+        assert np.abs(restored[row, column] - picture[row, column]).max() > 1e-4
+        assert kernel.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_kernel_of_iniknet_on_gray() -> None:
+    deblurrer = untrained("iniknet")
+    picture = np.repeat(RNG.random((64, 64, 1), np.float32), 3, axis=2)
+    restored, maps = deblurrer(picture, maps=True)
+    mixture = Mixture.of(deblurrer.backend.kernels())
+    assert mixture and mixture.reach(1) == 7
+    network = deblurrer.backend._network  # type: ignore[attr-defined]
+    bias = float(network.contract.bias.detach().mean())
+    kernel = mixture.kernel(maps["mu"], maps["omega"], 30, 33)
+    applied = float((kernel * picture[23:38, 26:41, 0]).sum()) + bias
+    assert applied == pytest.approx(float(restored[30, 33].mean()), abs=1e-4)
+    assert abs(applied - picture[30, 33, 0]) > 1e-3
+
+
+def test_files_hold_what_memory_would(tmp_path: Path) -> None:
+    deblurrer = deblurcli.load("tiny", device="cpu")
+    photo = Photo(RNG.integers(0, 256, (300, 330, 3), dtype=np.uint8))
+    inside = deblurrer.restore(photo, tile=160, maps=True, maps_scale=4)
+    files = deblurrer.restore(photo, tile=160, maps=True, maps_scale=4, maps_folder=tmp_path)
+    whole = deblurrer.restore(photo, tile="none", maps=True, maps_scale=4)
+    assert inside.tiles > 4
+    for name, plane in files.maps.items():
+        np.testing.assert_array_equal(plane, inside.maps[name])
+        np.testing.assert_allclose(plane, whole.maps[name], atol=1e-2, rtol=1e-3)  # no seams
+        assert isinstance(plane, np.memmap)
+
+
+def test_maps_need_no_memory_of_their_own(tmp_path: Path) -> None:
+    deblurrer = deblurcli.load("tiny", device="cpu")
+    photo = Photo(np.zeros((900, 1200, 3), np.uint8))
+    whole = 8 * 900 * 1200 * 4
+    tracemalloc.start()
+    deblurrer.restore(photo, tile=256, maps=True, maps_scale=1, maps_folder=tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < whole / 2
+
+
+def test_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "out.maps"
+    with pytest.raises(KeyError), new_folder(folder) as partial:
+        (partial / "maps.json").write_text("{}")
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+    for content in ("one", "two"):
+        with new_folder(folder) as partial:
+            (partial / "maps.json").write_text(content)
+    assert (folder / "maps.json").read_text() == "two"
+
+
+def test_other_folders_are_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters/love.txt").write_text("mine")
+    with pytest.raises(PhotoError, match="holds no maps"), new_folder(tmp_path / "letters"):
+        pass
+    assert (tmp_path / "letters/love.txt").read_text() == "mine"
+
+
+def test_spearman() -> None:
+    from scipy.stats import spearmanr
+
+    one, other = RNG.integers(0, 9, 500).astype(float), RNG.normal(size=500)
+    other += one
+    expected: Any = spearmanr(one, other)[0]
+    assert spearman(one, other) == pytest.approx(expected, abs=1e-12)
+    assert np.isnan(spearman(np.ones(5), np.arange(5.0)))
+
+
+def test_suite_of_maps_ranks_and_calibrates() -> None:
+    """On maps that are true but for a power, all ranks are right and the power is found."""
+    rows = []
+    for radius in (1.0, 2.0, 4.0, 8.0):
+        truth = np.full(50, radius)
+        size = 1 + (truth / 0.25) ** (1 / 0.9)
+        rows.append(even_row(radius, np.stack([truth, size, truth])))
+    truth = RNG.uniform(1, 8, 400)
+    pixels = np.stack([truth, 1 + (truth / 0.25) ** (1 / 0.9), truth[::-1]])
+    rows.append(
+        Row({"photo": "b", "kind": "scene"}, {"Spearman": {"defocus_size": 1.0, "blur_radius": 0.0}}, pixels=pixels)
+    )
+    summary = maps_summary(rows)
+    assert summary["Spearman"]["defocus_size"] == pytest.approx(1)
+    assert abs(summary["Spearman, scenes"]["blur_radius"]) < 0.2
+    assert summary["calibration a"]["defocus_size"] == pytest.approx(0.25)
+    assert summary["calibration b"]["defocus_size"] == pytest.approx(0.9)
+    assert summary["error in scenes, px"]["defocus_size"] == pytest.approx(0, abs=1e-9)
+    assert summary["error in scenes, px"]["blur_radius"] > 1
+
+
+def even_row(radius: float, pixels: np.ndarray) -> Row:
+    medians = {"defocus_size": float(np.median(pixels[1])), "blur_radius": float(np.median(pixels[2]))}
+    return Row({"photo": "a", "kind": "even", "radius": radius}, {"median": medians}, pixels=pixels)
+
+
+def test_released_weights_rank_right_and_are_calibrated_as_measured() -> None:
+    measured = json.loads((ROOT / "results/maps.json").read_text())
+    summary = measured["suites"]["maps"]["summary"]
+    assert summary["Spearman"]["defocus_size"] >= 0.8
+    assert summary["Spearman"]["blur_radius"] >= 0.8
+    (release,) = (r for r in catalog() if measured["network"].startswith(f"{r.network} · {r.tag} "))
+    fitted = [summary[f"calibration {letter}"]["defocus_size"] for letter in "ab"]
+    assert release.calibration == pytest.approx(fitted, abs=0.005)
+    assert f"{release.calibration[0]:g} · (S" in str(calibration(release.network, release.tag))
+    assert calibration(release.network, "other") is None
+
+
+def test_focus_aware_example(tmp_path: Path) -> None:
+    photo = deblurcli.read_photo(ROOT / "examples/photo.jpg")
+    deblurcli.write_photo(tmp_path / "in.png", Photo(np.ascontiguousarray(photo.pixels[:128, :160])))
+    command = [sys.executable, "examples/focus_aware.py", str(tmp_path / "in.png"), str(tmp_path / "out.png")]
+    for limits, change in ((["2", "6"], True), (["90", "99"], False)):
+        done = subprocess.run([*command, *limits], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        before, after = (deblurcli.read_photo(tmp_path / f"{name}.png").pixels for name in ("in", "out"))
+        assert (before != after).any() == change

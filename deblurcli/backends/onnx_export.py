@@ -7,7 +7,8 @@ The contract of such a file, also for other programs than this one:
 * for networks that average over the whole picture, inputs ``average_0`` … (1, C, 1, 1), NaN where the average is to be
   this picture's own, and outputs ``look_0`` … (1, C, H / s, W / s): the average of ``look_k`` is ``average_k``;
 * output ``restored`` (1, 3, H, W), not clipped, and one output per map of the network, all float32;
-* for networks that filter the picture with fixed kernels, these as outputs ``kernels_…`` (1, …), see ``Backend.kernels``;
+* for networks that filter the picture with fixed kernels, these as outputs ``kernels_…`` (1, …):
+  see ``Backend.kernels``;
 * metadata ``format``, ``network``, ``tag``, ``precision``, ``multiple_of``, ``min_size``, ``licence``.
 
 Kernel atoms depend on the weights alone and are constants of the file. An fp16 file computes in 16 bit exactly where

@@ -407,8 +407,22 @@ def test_benchmark(tmp_path: Path) -> None:
     assert done.stdout.strip() == markdown(content["rows"])
 
 
+def test_benchmark_compares(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "deblurcli", "benchmark", "-m", "tiny", "--megapixels", "0.02", "--repeats", "1"]
+    command += ["--device", "cpu", "--backend", "onnx", "--backend", "torch", "--precision", "fp32", "-o", "b.json"]
+    command += ["--precision", "bf16"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "left out: a run failed: error: ONNX Runtime does not compute in bf16" in done.stderr
+    first, second, third = json.loads((tmp_path / "b.json").read_text())["rows"]
+    assert [row["backend"] for row in (first, second, third)] == ["onnx", "torch", "torch"]
+    assert "mean difference" not in first
+    assert second["mean difference"] < 1e-2 < third["largest difference"] < 4
+    assert "differs from the first" in done.stdout
+
+
 def test_benchmark_without_weights() -> None:
-    row = measure(Case("kpac-3", None, 0.01, 8, ("--device", "cpu")), repeats=1)
+    row, _ = measure(Case("kpac-3", None, 0.01, 8, ("--device", "cpu")), repeats=1)
     assert (row["network"], row["weights"]) == ("kpac-3", "untrained")
     with pytest.raises(DeblurError, match=r"a run failed: .*no such weights file"):
         measure(Case("tiny", "nowhere.safetensors", 0.01, 8), repeats=1)

@@ -62,6 +62,7 @@ def test_small_ones_stand_for_all() -> None:
     assert built == {NETWORKS[name].build for name in SMALL}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_equals_torch(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = network_spec(name)

@@ -155,7 +155,7 @@ def _prove(content: bytes, network: Contract, examples: list[tuple[Tensor, list[
     inputs, outputs = ([value.name for value in values] for values in (session.get_inputs(), session.get_outputs()))
     for picture, averages in examples:
         with torch.no_grad():
-            expected = network(picture, averages)
+            expected = [output.detach() for output in network(picture, averages)]
         fed = dict(zip(inputs, [t.numpy() for t in (picture, *averages)], strict=True))
         for name, ours, theirs in zip(outputs, expected, session.run(outputs, fed), strict=True):
             if precision != "fp32" and name != "restored":

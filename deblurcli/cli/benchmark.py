@@ -37,12 +37,13 @@ def benchmark(
 ) -> None:
     """Measure seconds and peak memory of restoring a photo, beside the rate at which the machine convolves.
 
-    --network, --backend, --precision and --megapixels can be given several times and are combined. Networks without
-    weights here are measured untrained, which takes as long.
+    --network, --backend, --precision and --megapixels can be given several times and are combined; results of one
+    network are compared with its first. Networks without weights here are measured untrained, which takes as long.
 
     \b
     deblur benchmark --megapixels 24 --depth 16
     deblur benchmark -m iniknet-fast -m kpac-3 --megapixels 0.9 --tile none -o networks.json
+    deblur benchmark --backend torch --backend onnx --precision fp32 --precision fp16
     """
     from deblurcli.errors import UsageError
     from deblurcli.evaluation.results import command_line, write_results
@@ -51,10 +52,20 @@ def benchmark(
     if weights and len(network) > 1:
         raise UsageError("weights belong to one network", "Name one with --network.")
     rows = []
-    for name, runtime, arithmetic, size in product(network, backend, precision, megapixels):
-        options = ("--backend", runtime, "--device", device, "--precision", arithmetic, "--tile", tile)
-        rows.append(measure(Case(name, weights, size, int(depth), options), repeats))
-        click.echo(f"{name}: {rows[-1]['seconds per megapixel']:.2f} s per megapixel", err=True)
+    for name, size in product(network, megapixels):
+        first = None
+        for runtime, arithmetic in product(backend, precision):
+            options = ("--backend", runtime, "--device", device, "--precision", arithmetic, "--tile", tile)
+            try:
+                row, pixels = measure(Case(name, weights, size, int(depth), options), repeats, first)
+            except UsageError as error:
+                click.echo(f"left out: {error}", err=True)
+                continue
+            first = pixels if first is None else first
+            rows.append(row)
+            click.echo(f"{name}: {row['seconds per megapixel']:.2f} s per megapixel", err=True)
+    if not rows:
+        raise UsageError("nothing could be measured", "The lines above say why.")
     click.echo(markdown(rows))
     if output:
         write_results(output, command_line(), {"rows": rows})

@@ -11,20 +11,22 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 
-from deblurcli.errors import DeblurError, WeightsError
+from deblurcli.arrays import Pixels
+from deblurcli.errors import WRONG_USAGE, DeblurError, UsageError, WeightsError
+from deblurcli.networks.blocks import channels_last, resize
 from deblurcli.networks.build import build_network
 from deblurcli.networks.spec import network_spec
+from deblurcli.photo.decode import read_photo
 from deblurcli.photo.encode import write_photo
 from deblurcli.photo.photo import Photo
+from deblurcli.photo.transfer import to_codes, to_float
 from deblurcli.weights.checkpoint import Header, save_checkpoint
 from deblurcli.weights.store import find
-
-if TYPE_CHECKING:
-    import torch
 
 
 def calibration(device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> float:
@@ -35,10 +37,6 @@ def calibration(device: torch.device | str = "cpu", dtype: torch.dtype | None = 
     Args:
         dtype: of weights and pictures; None for float32.
     """
-    import torch
-
-    from deblurcli.networks.blocks import channels_last
-
     device = torch.device(device)
     # One picture is over before a GPU has its hands full.
     count = 1 if device.type == "cpu" else 32
@@ -73,16 +71,20 @@ class Case:
     options: tuple[str, ...] = ()
 
 
-def measure(case: Case, repeats: int) -> dict[str, Any]:
-    """Restores a photo of noise and edges ``repeats`` times, each in a process of its own.
+def measure(case: Case, repeats: int, other: Pixels | None = None) -> tuple[dict[str, Any], Pixels]:
+    """Restores a blurred photo ``repeats`` times, each in a process of its own.
+
+    Args:
+        other: pixels of the same photo, restored in another way.
 
     Returns:
         What ran, and of that: ``seconds`` of each whole command, program start included, and ``restoring``, those of
         reading, restoring and writing the photo; of ``restoring`` the median per megapixel and the share of what the
-        machine convolves at; the largest memory of a process.
+        machine convolves at; the largest memory of a process; the mean and the largest difference from ``other``, in
+        1/255. And the restored pixels.
 
     Raises:
-        WeightsError: there are no such weights. DeblurError: a run failed.
+        WeightsError: there are no such weights. UsageError: this cannot be combined. DeblurError: a run failed.
     """
     height = round((case.megapixels * 1e6 / 1.5) ** 0.5)
     width = round(height * 1.5)
@@ -90,10 +92,12 @@ def measure(case: Case, repeats: int) -> dict[str, Any]:
     row: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.tif", Path(folder) / "out.tif"
-        _write_photo(source, height, width, case.depth)
         weights = case.weights or _untrained(case.network, Path(folder))
         command = [sys.executable, "-m", "deblurcli", str(source), "-o", str(target), "--overwrite", "--json"]
         command += ["--network", case.network, *(["--weights", weights] if weights else []), *case.options]
+        _write_photo(source, 64, 96, case.depth)
+        _run(command)  # what is made on first use is there from now on
+        _write_photo(source, height, width, case.depth)
         rate = calibration()
         for _ in range(repeats):
             began = time.perf_counter()
@@ -101,8 +105,9 @@ def measure(case: Case, repeats: int) -> dict[str, Any]:
             seconds.append(round(time.perf_counter() - began, 2))
             restoring.append(row["seconds"])
             peaks.append(peak)
+        pixels = read_photo(target).pixels
     per_megapixel = statistics.median(restoring) / (height * width / 1e6)
-    return {
+    measured = {
         **{name: row[name] for name in ("network", "weights", "backend", "device", "precision", "tiles", "tile")},
         "width": width,
         "height": height,
@@ -114,6 +119,10 @@ def measure(case: Case, repeats: int) -> dict[str, Any]:
         "calibration GFLOP/s": round(rate, 1),
         "peak MB": max(peaks),
     }
+    if other is not None:
+        difference = 255 * np.abs(to_float(pixels) - to_float(other))
+        measured |= {"mean difference": float(difference.mean()), "largest difference": float(difference.max())}
+    return measured, pixels
 
 
 def _run(command: list[str]) -> tuple[dict[str, Any], int]:
@@ -125,7 +134,8 @@ def _run(command: list[str]) -> tuple[dict[str, Any], int]:
         out.seek(0)
         errors.seek(0)
         if process.returncode:
-            raise DeblurError(f"a run failed: {errors.read().strip() or out.read().strip()}")
+            kind = UsageError if process.returncode == WRONG_USAGE else DeblurError
+            raise kind(f"a run failed: {errors.read().strip() or out.read().strip()}")
         return json.loads(out.read()), round(usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3))
 
 
@@ -137,22 +147,27 @@ def _untrained(network: str, folder: Path) -> str | None:
         find(network)
     except WeightsError:
         path = folder / "untrained.safetensors"
-        save_checkpoint(path, build_network(network).state_dict(), Header(network, "untrained"))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # what is made of these weights and kept is made only once
+            tensors = build_network(network).state_dict()
+        save_checkpoint(path, tensors, Header(network, "untrained"))
         return str(path)
     return None
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
     """What ``measure`` returned, as a table; "in all" are the seconds of the whole command, program start included."""
-    lines = [
-        "| network | runs on | megapixels | tiles | s per megapixel | spread | of calibration | peak GB | in all, s |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    headings = ["network", "runs on", "megapixels", "tiles", "s per megapixel", "spread", "of calibration", "peak GB"]
+    headings.append("in all, s")
+    compared = any("mean difference" in row for row in rows)
+    if compared:
+        headings.append("differs from the first by, of 255: mean, most")
+    lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
     for row in rows:
         size = row["width"] * row["height"] / 1e6
         spread = (max(row["restoring"]) - min(row["restoring"])) / statistics.median(row["restoring"])
         runs = " · ".join((row["backend"], row["device"], row["precision"]))
-        cells = (
+        cells = [
             row["network"],
             runs,
             f"{size:.1f}, {row['depth']} bit",
@@ -162,13 +177,18 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             f"{row['GFLOP/s'] / row['calibration GFLOP/s']:.0%}",
             f"{row['peak MB'] / 1000:.2f}",
             f"{statistics.median(row['seconds']):.1f}",
-        )
+        ]
+        if compared:
+            differs = "mean difference" in row
+            cells.append(f"{row['mean difference']:.3f}, {row['largest difference']:.2f}" if differs else "")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _write_photo(path: Path, height: int, width: int, depth: int) -> None:
-    dtype = np.uint16 if depth == 16 else np.uint8
-    block = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (256, 256, 3), dtype=dtype, endpoint=True)
-    tiles = np.tile(block, (height // 256 + 1, width // 256 + 1, 1))
+    coarse = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    # Interpolated, as a network leaves alone what is sharp.
+    block = resize(coarse, 4)[0].permute(1, 2, 0).numpy()
+    codes = to_codes(block, np.uint16 if depth == 16 else np.uint8)
+    tiles = np.tile(codes, (height // 256 + 1, width // 256 + 1, 1))
     write_photo(path, Photo(tiles[:height, :width]))

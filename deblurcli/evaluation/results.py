@@ -56,8 +56,9 @@ def write_report(path: Path, command: str, network: str, report: Report, folders
 
 def readme_table(folder: Path) -> str:
     """The README's figures as Markdown, from the files in ``results/``."""
-    files = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("speed", "memory", "networks")}
-    (speed,), (memory,), networks = (file["rows"] for file in files.values())
+    names = ("speed", "memory", "networks", "runtimes")
+    files = {name: json.loads((folder / f"{name}.json").read_text()) for name in names}
+    (speed,), (memory,), networks, runtimes = (file["rows"] for file in files.values())
     suites = _suites(folder)
     where = files["speed"]["environment"]
 
@@ -134,6 +135,10 @@ def readme_table(folder: Path) -> str:
         "not depend on them.",
         "",
         markdown(networks),
+        "",
+        "The default network in all runtimes and precisions:",
+        "",
+        markdown(runtimes),
         "",
         "± is half the 95 % bootstrap interval. Every figure is in `results/`, with the command that made it.",
     ]

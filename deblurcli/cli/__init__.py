@@ -48,9 +48,6 @@ for command in (restore, inspect, weights, synthesize, train, evaluate, benchmar
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command line and ends the process with the exit code of the contract (see ``deblurcli.errors``)."""
-    # Threads that are done sleep until the others are. By default they wait busily, and where other programs want the
-    # processor as well, networks take several times as long. Read when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = cli.main(arguments, prog_name="deblur", standalone_mode=False)
     except click.UsageError as error:

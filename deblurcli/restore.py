@@ -239,8 +239,8 @@ def load(
     Args:
         network: name in the table of networks; None for the default, or for what the ``weights`` file was made for.
         weights: a released tag or a ``.safetensors`` file; None for the network's default.
-        backend: "auto", "torch" or "onnx". ``auto`` is PyTorch where it is installed, which measured faster than ONNX
-            Runtime, unless the device is one of the latter's.
+        backend: "auto", "torch" or "onnx". ``auto`` is PyTorch where it is installed, which takes less memory and
+            measured no slower, unless the device is one of ONNX Runtime's own.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps", with ONNX Runtime also "tensorrt" or "directml". Named ones
             are used or refused, never replaced.
         precision: "auto" (fp32), "fp32", "bf16" (PyTorch only) or "fp16".

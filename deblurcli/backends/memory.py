@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 
 from deblurcli.networks.spec import NetworkSpec
@@ -34,6 +35,12 @@ def cpu_budget(spec: NetworkSpec) -> int:
     """
     wants_whole = spec.context == "global" or spec.statistics
     return max(CPU_BUDGET, free_memory() // 2) if wants_whole else CPU_BUDGET
+
+
+def bytes_per_pixel(table: Mapping[str, float], spec: NetworkSpec, maps: bool) -> float:
+    """What a tile takes per pixel of its input: measured, as ``table`` has it by network, or a cautious guess."""
+    planes = sum(m.channels for m in spec.maps if not m.per_photo) if maps else 0
+    return table.get(spec.name, 4000.0) + 16 * planes
 
 
 def free_memory() -> int:

@@ -12,7 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from deblurcli.arrays import Maps, Picture
-from deblurcli.backends.memory import cpu_budget
+from deblurcli.backends.memory import bytes_per_pixel, cpu_budget
 from deblurcli.errors import DeviceError, TileTooLargeError, WeightsError
 from deblurcli.networks.spec import NetworkSpec
 
@@ -94,7 +94,7 @@ class OnnxBackend:
     def kernels(self) -> dict[str, NDArray[Any]]:
         """See ``Backend.kernels``."""
         names = [output.name for output in self._session.get_outputs() if output.name.startswith("kernels_")]
-        side = -(-self.spec.min_size // self.spec.multiple_of) * self.spec.multiple_of
+        side = self.spec.min_size
         picture = np.zeros((side, side, 3), np.float32)  # they do not depend on it, but it has to be there
         found = self._fetch(names, picture, ()) if names else []
         return {name.removeprefix("kernels_"): kernel for name, kernel in zip(names, found, strict=True)}
@@ -119,8 +119,7 @@ class OnnxBackend:
 
     def bytes_per_pixel(self, maps: bool = False) -> float:
         """See ``Backend.bytes_per_pixel``."""
-        planes = sum(spec.channels for spec in self.spec.maps) if maps else 0
-        return BYTES_PER_PIXEL.get(self.spec.name, 4000.0) + 16 * planes
+        return bytes_per_pixel(BYTES_PER_PIXEL, self.spec, maps)
 
 
 def _settings() -> onnxruntime.SessionOptions:

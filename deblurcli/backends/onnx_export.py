@@ -98,7 +98,7 @@ def export_onnx(
     if not bare:
         outputs += [m.name for m in spec.maps] + [f"look_{k}" for k in range(statistics)]
         outputs += [f"kernels_{name}" for name in network.kernels()]  # type: ignore[operator]
-    least, most = max(-(-spec.min_size // spec.multiple_of), 2), LARGEST_SIDE // spec.multiple_of
+    least, most = max(spec.min_size // spec.multiple_of, 2), LARGEST_SIDE // spec.multiple_of
     rows, columns = (torch.export.Dim(name, min=least, max=most) for name in ("rows", "columns"))
     sides = {2: spec.multiple_of * rows, 3: spec.multiple_of * columns}
     small, large = _example(spec, 1), _example(spec, 2)
@@ -173,7 +173,7 @@ def _prove(content: bytes, network: Contract, examples: list[tuple[Tensor, list[
 
 def _example(spec: NetworkSpec, steps: int) -> Tensor:
     """A blurred picture that is not square; sharp ones would come back unchanged."""
-    height = -(-max(spec.min_size, 64) // spec.multiple_of) * spec.multiple_of * steps
+    height = max(spec.min_size, 64) * steps
     size = height, height + spec.multiple_of
     noise = torch.rand(1, 3, size[0] // 4, size[1] // 4, generator=torch.Generator().manual_seed(steps))
     return F.interpolate(noise, size=size, mode="bicubic").clamp(0, 1)

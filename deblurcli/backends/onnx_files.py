@@ -29,10 +29,11 @@ def onnx_file(spec: NetworkSpec, weights: str | None = None, precision: str = "f
         source, tag, content = None, "random", b""
     else:
         source, header = find(spec.name, weights)
-        tag, content = header.tag, source.read_bytes()
+        tag = header.tag
         for release in catalog():
             if release.path == source and release.onnx_path is not None and precision == "fp32":
                 return release.onnx_path, tag
+        content = source.read_bytes()
     name = f"{spec.name}.{tag}.{hashlib.sha256(content).hexdigest()[:12]}.{precision}.{__version__}.onnx"
     path = cache_folder() / "onnx" / name
     if not path.is_file():

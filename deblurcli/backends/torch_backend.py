@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from deblurcli.arrays import Maps, Picture
 from deblurcli.backends import ONNX_DEVICES
-from deblurcli.backends.memory import BYTES_PER_PIXEL, cpu_budget, keep_freed_memory
+from deblurcli.backends.memory import BYTES_PER_PIXEL, bytes_per_pixel, cpu_budget, keep_freed_memory
 from deblurcli.errors import DeviceError, TileTooLargeError
 from deblurcli.networks.blocks import channels_last, full_precision
 from deblurcli.networks.spec import NetworkSpec
@@ -128,8 +128,7 @@ class TorchBackend:
 
     def bytes_per_pixel(self, maps: bool = False) -> float:
         """See ``Backend.bytes_per_pixel``."""
-        planes = sum(spec.channels for spec in self.spec.maps if not spec.per_photo) if maps else 0
-        return BYTES_PER_PIXEL.get(self.spec.name, 4000.0) + 16 * planes
+        return bytes_per_pixel(BYTES_PER_PIXEL, self.spec, maps)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -34,6 +34,10 @@ class PhotoError(DeblurError):
         self.path = path
 
 
+class OutputLostError(PhotoError):
+    """Nothing can be written any more, of whatever photo: the disk is full or gone."""
+
+
 class WeightsError(DeblurError):
     """Weights are missing, damaged, or made for another network."""
 

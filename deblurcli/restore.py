@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.util import find_spec
 from math import inf
 from pathlib import Path
@@ -17,7 +19,8 @@ from deblurcli.arrays import Maps, Picture
 from deblurcli.backends import BACKENDS, ONNX_DEVICES, PRECISIONS
 from deblurcli.backends.backend import Backend
 from deblurcli.errors import UsageError
-from deblurcli.networks.spec import DEFAULT_NETWORK, network_spec
+from deblurcli.guard import is_sound
+from deblurcli.networks.spec import DEFAULT_NETWORK, NetworkSpec, network_spec
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import to_codes, to_float
 from deblurcli.tiling import LARGEST_TILE, BlockMeans, Plan, Progress, average, passes, tiled, with_smaller_tiles
@@ -39,6 +42,8 @@ class Restoration:
         tiles: how many there were. tile_shape: height and width of what the network saw at once, px.
         approximate: the network looks at the whole picture but was shown tiles: the result is near to what it should
             be, not equal to it.
+        repeated: tiles that came out unsound in half precision and were computed again in single.
+        unrestored: tiles that stayed unsound, where the photo was left as it is.
     """
 
     photo: Photo
@@ -46,16 +51,26 @@ class Restoration:
     tile_shape: tuple[int, int]
     maps: Maps = field(default_factory=dict)
     approximate: bool = False
+    repeated: int = 0
+    unrestored: int = 0
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What people have to be told about the result, one sentence each."""
-        if not self.approximate:
-            return ()
-        return (
-            f"cut into {self.tiles} tiles, though the network looks at the whole picture: of the whole it would make "
-            "something slightly different (--tile none, if there is memory for it)",
-        )
+        said = []
+        if self.approximate:
+            said.append(
+                f"cut into {self.tiles} tiles, though the network looks at the whole picture: of the whole it would "
+                "make something slightly different (--tile none, if there is memory for it)"
+            )
+        if self.repeated:
+            said.append(f"{self.repeated} of {self.tiles} tiles were too much for half precision and computed in fp32")
+        if self.unrestored:
+            said.append(
+                f"{self.unrestored} of {self.tiles} tiles are as they were: what the network made of them cannot be "
+                "right (try other weights, another --device, or --precision fp32)"
+            )
+        return tuple(said)
 
 
 class Deblurrer:
@@ -65,9 +80,11 @@ class Deblurrer:
         backend: what runs the network. weights: tag of its weights.
     """
 
-    def __init__(self, backend: Backend, weights: str) -> None:
+    def __init__(self, backend: Backend, weights: str, in_full: Callable[[], Backend] | None = None) -> None:
+        """``in_full`` makes the same backend in full precision, for tiles that are too much for half of it."""
         self.backend = backend
         self.weights = weights
+        self._in_full = cache(in_full) if in_full else None
 
     def __str__(self) -> str:
         """For example ``iniknet-fast · synth_v2 · torch · cpu · fp32``."""
@@ -161,7 +178,8 @@ class Deblurrer:
             # A tile cannot know what the whole picture has on average, and is told.
             *looks, last = passes(progress, 1 + (spec.statistics if len(plan.tiles) > 1 else 0))
             averages = self._averages(photo.pixels, plan, looks)
-            network = self._network(amount, photo.gray, list(planes), constants, averages)
+            faults: Counter[str] = Counter()
+            network = self._network(amount, photo.gray, list(planes), constants, averages, faults)
             for region, values in tiled(photo.pixels, network, plan, last):
                 pixels[region.slices] = to_codes(values[..., :3], dtype)
                 first = 3
@@ -174,7 +192,7 @@ class Deblurrer:
             alpha = None if photo.alpha is None else to_codes(to_float(photo.alpha), dtype)
             restored = replace(photo, pixels=pixels, alpha=alpha)
             approximate = spec.context == "global" and len(plan.tiles) > 1
-            return Restoration(restored, len(plan.tiles), plan.tile_shape, means, approximate)
+            return Restoration(restored, len(plan.tiles), plan.tile_shape, means, approximate, **faults)
 
         result = with_smaller_tiles(attempt, self.plan(height, width, tile, maps))
         for warning in result.warnings:
@@ -186,7 +204,9 @@ class Deblurrer:
         known: list[NDArray[np.float64]] = []
 
         def look(codes: NDArray[Any]) -> NDArray[Any]:
-            return self.backend.statistic(_seen(to_float(codes)), known)
+            seen = _seen(to_float(codes))
+            found = self.backend.statistic(seen, known)
+            return found if np.isfinite(found).all() or not self._in_full else self._in_full().statistic(seen, known)
 
         for progress in passes:
             known.append(average(pixels, look, plan, progress))
@@ -199,17 +219,19 @@ class Deblurrer:
         names: list[str],
         constants: dict[str, list[NDArray[np.float32]]],
         averages: list[NDArray[np.float64]],
+        faults: Counter[str],
     ) -> Callable[[NDArray[Any]], NDArray[Any]]:
         """From a tile's codes (h, w, 3) to restored floats and, behind them, the maps: (h, w, 3 + channels).
 
-        Maps with one value for the whole photo are added to ``constants``, tile by tile.
+        Maps with one value for the whole photo are added to ``constants``, and unsound tiles to ``faults``, tile by
+        tile.
         """
 
         def network(codes: NDArray[Any]) -> NDArray[np.float32]:
             picture = to_float(codes)
             # What floats hold beyond white is kept, and changed as its clipped neighbour is.
             seen = _seen(picture)
-            restored, maps = self.backend.run(seen, bool(names), averages)
+            restored, maps = self._sound(seen, bool(names), averages, faults)
             change = restored - seen
             if gray:
                 change = change.mean(axis=2, keepdims=True)
@@ -220,6 +242,21 @@ class Deblurrer:
             return np.concatenate([picture, *planes], axis=2) if planes else picture
 
         return network
+
+    def _sound(
+        self, seen: Picture, maps: bool, averages: list[NDArray[np.float64]], faults: Counter[str]
+    ) -> tuple[Picture, Maps]:
+        """What ``Backend.run`` makes of a tile; what cannot be right is computed in full precision or left out."""
+        restored, planes = self.backend.run(seen, maps, averages)
+        if is_sound(seen, restored):
+            return restored, planes
+        if self._in_full:
+            restored, planes = self._in_full().run(seen, maps, averages)
+            if is_sound(seen, restored):
+                faults["repeated"] += 1
+                return restored, planes
+        faults["unrestored"] += 1
+        return seen, {name: np.nan_to_num(plane) for name, plane in planes.items()}
 
 
 def _seen(picture: Picture) -> Picture:
@@ -252,24 +289,37 @@ def load(
     for value, known in ((backend, BACKENDS), (precision, PRECISIONS)):
         if value not in known:
             raise UsageError(f"'{value}' is not one of {', '.join(known)}")
-    spec = network_spec(network or _network_of(weights) or DEFAULT_NETWORK)
+    spec = choose_network(network, weights)
     if backend == "onnx" or (backend == "auto" and (device in ONNX_DEVICES or find_spec("torch") is None)):
         from deblurcli.backends.onnx_backend import OnnxBackend
         from deblurcli.backends.onnx_files import onnx_file
 
         if precision == "bf16":
             raise UsageError("ONNX Runtime does not compute in bf16", "Use --precision fp16, or --backend torch.")
-        path, tag = onnx_file(spec, weights, "fp32" if precision == "auto" else precision)
-        return Deblurrer(OnnxBackend(path, spec, device), tag)
+
+        def onnx(precision: str) -> tuple[Backend, str]:
+            path, tag = onnx_file(spec, weights, precision)
+            return OnnxBackend(path, spec, device), tag
+
+        chosen = "fp32" if precision == "auto" else precision
+        return Deblurrer(*onnx(chosen), None if chosen == "fp32" else lambda: onnx("fp32")[0])
     from deblurcli.backends.torch_backend import TorchBackend
     from deblurcli.weights.load import load_network
 
     module, tag = load_network(spec, weights)
-    return Deblurrer(TorchBackend(module, spec, device, precision), tag)
+    half = precision in ("bf16", "fp16")
+    in_full = (lambda: TorchBackend(module, spec, device, "fp32")) if half else None
+    return Deblurrer(TorchBackend(module, spec, device, precision), tag, in_full)
 
 
-def _network_of(weights: str | None) -> str | None:
-    """The network a weights file was made for, if ``weights`` is a file and not a tag."""
+def choose_network(network: str | None, weights: str | None) -> NetworkSpec:
+    """The network of this name; or else that which the weights, if they are a file, were made for; or the default.
+
+    Raises:
+        UsageError: there is none of this name. WeightsError: the file is no weights file.
+    """
     from deblurcli.weights.checkpoint import read_header
 
-    return read_header(Path(weights)).network if weights and weights.endswith(".safetensors") else None
+    if network is None and weights and weights.endswith(".safetensors"):
+        network = read_header(Path(weights)).network
+    return network_spec(network or DEFAULT_NETWORK)

@@ -23,6 +23,7 @@ PACKAGE = Path(deblurcli.__file__).parent
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "arrays": set(),
+    "guard": set(),
     "tiling": {"arrays", "errors"},
     "photo": {"arrays", "errors"},
     "networks": {"errors"},
@@ -32,10 +33,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "datasets": {"arrays", "errors", "photo"},
 }
 MAY_IMPORT["backends"] = MAY_IMPORT["weights"] | {"weights"}
-MAY_IMPORT["restore"] = MAY_IMPORT["backends"] | {"backends", "tiling", "photo"}
+MAY_IMPORT["restore"] = MAY_IMPORT["backends"] | {"backends", "guard", "tiling", "photo"}
+MAY_IMPORT["batch"] = MAY_IMPORT["restore"] | {"restore", "maps"}
 MAY_IMPORT["evaluation"] = MAY_IMPORT["restore"] | {"restore", "synthesis", "datasets"}
 MAY_IMPORT["training"] = MAY_IMPORT["evaluation"] | {"evaluation"}
-MAY_IMPORT["cli"] = MAY_IMPORT["training"] | {"training", "maps"}
+MAY_IMPORT["cli"] = MAY_IMPORT["training"] | {"training", "maps", "batch"}
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT[""] = set(MAY_IMPORT)  # the public root, deblurcli/__init__.py
 
@@ -43,6 +45,7 @@ MAY_IMPORT[""] = set(MAY_IMPORT)  # the public root, deblurcli/__init__.py
 LIBRARIES = {
     "errors": set(),
     "arrays": {"numpy"},
+    "guard": {"numpy"},
     "tiling": {"numpy"},
     "networks": {"numpy", "torch"},
 }
@@ -53,7 +56,9 @@ TORCH_FREE = (
     "arrays",
     "errors",
     "tiling",
+    "guard",
     "restore",
+    "batch*",
     "photo*",
     "maps*",
     "cli*",

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from deblurcli.backends import BACKENDS, PRECISIONS
-from deblurcli.cli.restore import NetworkType, check_device
+from deblurcli.cli.options import NetworkType, check_device
 from deblurcli.networks.spec import DEFAULT_NETWORK
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deblurcli.cli.messages import table_console
-from deblurcli.cli.restore import network_options
+from deblurcli.cli.options import network_options
 
 if TYPE_CHECKING:
     from deblurcli.evaluation.suites import Report

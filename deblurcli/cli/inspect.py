@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from deblurcli.cli.messages import say, warn
-from deblurcli.cli.restore import TileType, network_options
+from deblurcli.cli.options import TileType, network_options
 
 
 @click.command(short_help="Make a page that shows what was done to a photo, and why.")

@@ -36,6 +36,22 @@ def warn(text: str) -> None:
     _marked("warning", "yellow", text)
 
 
+def failures_table(rows: list[tuple[str, str, str]]) -> None:
+    """What failed, why, and what to do, side by side."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in ("failed", "why", "what to do"):
+        table.add_column(title, overflow="fold")
+    for photo, why, todo in rows:
+        why = why.removeprefix(f"{photo}: ")
+        table.add_row(*(Text(_printable(text)) for text in (photo, why, todo)))
+    Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDTH).print(table)
+
+
 def _marked(mark: str, style: str, text: str) -> None:
     from rich.console import Console
     from rich.text import Text

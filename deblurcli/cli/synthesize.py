@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from zlib import crc32
 
 import click
 
 from deblurcli import __version__
-from deblurcli.cli.jobs import Job, check_jobs, failure, photos_in
+from deblurcli.batch.inputs import find_photos
+from deblurcli.batch.jobs import Job, check_jobs, failure
 from deblurcli.cli.messages import report, say, warn
 from deblurcli.errors import SOME_FAILED, DeblurError, PhotoError, UsageError
 
@@ -20,7 +20,7 @@ LENSES = ("disc", "polygon", "cats_eye", "donut", "gaussian")  # the fields of L
 
 
 @click.command()
-@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PHOTO|FOLDER...")
+@click.argument("photos", nargs=-1, required=True, type=click.Path(), metavar="PHOTO|FOLDER|PATTERN|@LIST...")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder; made if it is not there.")
 @click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="How many of each photo.")
 @click.option(
@@ -51,7 +51,7 @@ LENSES = ("disc", "polygon", "cats_eye", "donut", "gaussian")  # the fields of L
 @click.pass_context
 def synthesize(
     ctx: click.Context,
-    photos: tuple[Path, ...],
+    photos: tuple[str, ...],
     output: Path,
     count: int,
     recursive: bool,
@@ -83,7 +83,7 @@ def synthesize(
         try:
             row |= _synthesize_one(job, number % count, overwrite, settings)
         except (DeblurError, MemoryError, OSError, ValueError, RuntimeError) as caught:
-            errors.append(failure(caught, job))
+            errors.append(failure(caught, job.source))
             row["error"] = str(errors[-1])
             report(row["error"], errors[-1].hint)
         for warning in row.get("warnings", ()) if number % count == 0 else ():
@@ -95,14 +95,16 @@ def synthesize(
         ctx.exit(errors[0].exit_code if len(errors) == len(jobs) else SOME_FAILED)
 
 
-def _plan(inputs: tuple[Path, ...], output: Path, count: int, recursive: bool) -> list[Job]:
+def _plan(inputs: tuple[str, ...], output: Path, count: int, recursive: bool) -> list[Job]:
     """One job for each picture, whose target is the blurred photo; those of one photo follow each other."""
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is a file", "Several files are written: name a folder with -o.")
-    found = [pair for path in inputs for pair in photos_in(path, recursive)]
+    found = find_photos(inputs, recursive=recursive, skip=output)
+    if found.errors:
+        raise found.errors[0]
     jobs = [
-        Job(source, (output / source.relative_to(root)).with_name(f"{source.stem}_{number}{BLUR}"))
-        for source, root in found
+        Job(s.path, output / s.path.parent.relative_to(s.root) / f"{s.path.stem}_{number}{BLUR}")
+        for s in found.sources
         for number in range(count)
     ]
     check_jobs(jobs)
@@ -123,6 +125,7 @@ def _synthesize_one(job: Job, number: int, overwrite: bool, settings: dict[str, 
     import tifffile
     import torch
 
+    from deblurcli.photo.atomic import scratch_folder
     from deblurcli.photo.decode import read_photo
     from deblurcli.photo.encode import write_photo
     from deblurcli.synthesis.defocus import defocus, plain, scenes
@@ -146,8 +149,7 @@ def _synthesize_one(job: Job, number: int, overwrite: bool, settings: dict[str, 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # All files are there before the first takes its place: a picture comes with its truth or not at all.
-        with TemporaryDirectory(prefix=".deblur-", suffix=".part", dir=folder) as name:
-            partial = Path(name)
+        with scratch_folder(folder) as partial:
             lost = write_photo(partial / _beside(job, BLUR).name, photo.with_picture(made.blurred), description=what)
             write_photo(partial / _beside(job, SHARP).name, photo.with_picture(made.sharp), description=what)
             tifffile.imwrite(partial / _beside(job, RADIUS).name, made.radius, compression="zlib", predictor=3)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deblurcli.cli.messages import say, table_console
-from deblurcli.cli.restore import NetworkType
+from deblurcli.cli.options import NetworkType
 from deblurcli.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:

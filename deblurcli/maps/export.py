@@ -17,6 +17,7 @@ from deblurcli.arrays import Maps
 from deblurcli.errors import PhotoError
 from deblurcli.maps.pictures import draw_map, draw_overview
 from deblurcli.networks.spec import MapSpec
+from deblurcli.photo.atomic import scratch_folder
 from deblurcli.photo.photo import Photo
 
 
@@ -31,18 +32,14 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """
     if folder.exists() and not (folder / "maps.json").is_file() and not (folder.is_dir() and not any(folder.iterdir())):
         raise PhotoError(folder, "exists and holds no maps", "Move it away, or choose another --maps-dir.")
-    partial = folder.with_name(f".{folder.name}.partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
+        with scratch_folder(folder.parent) as partial:
+            yield partial
+            if folder.exists():
+                shutil.rmtree(folder)
+            partial.rename(folder)
     except OSError as error:
         raise PhotoError(folder, f"cannot be written ({error.strerror})", "Choose another --maps-dir.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def export_maps(

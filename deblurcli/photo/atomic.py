@@ -1,10 +1,11 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, even if the power fails, and nothing unfinished that stays."""
 
 from __future__ import annotations
 
 import errno
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +13,12 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
-from deblurcli.errors import PhotoError
+from deblurcli.errors import OutputLostError, PhotoError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where files that are open cannot be removed anyway
+    fcntl = None
 
 FULL = ("cannot be written: the disk is full", "Make room, or write somewhere else.")
 LOCKED = ("cannot be written: no permission to write in this folder", "Choose another place with --output.")
@@ -27,8 +33,12 @@ _WORDS = {
     errno.ENOENT: MISSING,
     errno.ENOTDIR: MISSING,
     errno.EEXIST: EXISTS,
+    errno.ENOTCONN: ("cannot be written: its disk is gone", "Connect it again."),
+    errno.ESTALE: ("cannot be written: its disk is gone", "Connect it again."),
+    errno.EIO: ("cannot be written: its disk does not work", "Check the disk and its cable."),
     errno.EFBIG: ("cannot be written: the file would be too large for this disk", "Choose a smaller format."),
 }
+_LOST = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOTCONN, errno.ESTALE, errno.EIO}
 
 
 @contextmanager
@@ -41,9 +51,10 @@ def replacing(path: str | PathLike[str], *, overwrite: bool = True) -> Iterator[
 
     Raises:
         PhotoError: the file cannot be written (or an OSError of the with-block, put into words).
+        OutputLostError: nor can any other: the disk is full or gone.
     """
     target = Path(os.path.realpath(path))  # a link is written through, not replaced
-    temporary = target.with_name(f".deblur-{secrets.token_hex(6)}.part")
+    temporary = _unfinished(target.parent)
     try:
         if target.is_dir():
             raise PhotoError(path, "cannot be written: it is a folder", "Name a file.")
@@ -53,18 +64,80 @@ def replacing(path: str | PathLike[str], *, overwrite: bool = True) -> Iterator[
             if not target.is_file():
                 raise PhotoError(path, "cannot be written: it is not a regular file", "Name a file.")
         with temporary.open("x+b") as file:
+            _claim(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
         with suppress(OSError):
             temporary.chmod(stat.S_IMODE(target.stat().st_mode))
         _rename(temporary, target, overwrite)
+        _sync(target.parent)
     except OSError as error:
         words = _WORDS.get(error.errno or 0, (f"cannot be written: {error.strerror or error}",))
-        raise PhotoError(path, *words) from error
+        raise (OutputLostError if error.errno in _LOST else PhotoError)(path, *words) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """A new hidden folder to make files in before they take their places; removed at the end, whatever ends it."""
+    folder = _unfinished(parent)
+    folder.mkdir(parents=True)
+    lock = os.open(folder, os.O_RDONLY) if fcntl else None
+    try:
+        if lock is not None:
+            _claim(lock)
+        yield folder
+    finally:
+        if lock is not None:
+            os.close(lock)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_abandoned(folder: Path) -> list[Path]:
+    """Removes from a folder what programs were killed over, and nothing that a running one still writes.
+
+    Returns:
+        What was removed.
+    """
+    removed = []
+    for path in folder.glob(_unfinished(folder, "*").name):
+        with suppress(OSError):
+            if fcntl:
+                file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its writer lives
+                finally:
+                    os.close(file)
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+            removed.append(path)
+    return removed
+
+
+def _unfinished(folder: Path, name: str = "") -> Path:
+    return folder / f".deblur-{name or secrets.token_hex(6)}.part"
+
+
+def _claim(file: int) -> None:
+    """Tells other programs that what this descriptor has open is being written; ends with the program, however."""
+    with suppress(OSError):  # a file system without locks
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _sync(folder: Path) -> None:
+    """Makes names in a folder last, should the power fail."""
+    with suppress(OSError):  # Windows opens no folders, some network file systems cannot
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _rename(temporary: Path, target: Path, overwrite: bool) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import BmpImagePlugin, ImageFile, JpegImagePlugin
+from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin
 
 from deblurcli.errors import DeblurError, PhotoError
 from deblurcli.photo import colour, metadata
@@ -31,7 +31,7 @@ from deblurcli.photo.sniff import (
 from deblurcli.photo.tiff import read_tiff
 from deblurcli.photo.webp import read_webp
 
-__all__ = ["MAX_PIXELS", "READABLE_SUFFIXES", "looks_like_photo", "read_photo"]
+__all__ = ["MAX_PIXELS", "READABLE_SUFFIXES", "looks_like_photo", "read_photo", "read_software"]
 
 IPTC_RESOURCE = 0x0404
 
@@ -76,6 +76,21 @@ def read_photo(path: str | PathLike[str], *, max_pixels: int | None = MAX_PIXELS
         raise
     except Exception as error:  # decoders raise all sorts of things on damaged files
         raise _damaged(path, error) from error
+
+
+def read_software(path: str | PathLike[str]) -> str:
+    """What a photo says it was last worked on with: its Software field, or an empty text. Pixels are not decoded if
+    they need not be.
+
+    Raises:
+        PhotoError: the file cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            return str(image.getexif().get(metadata.SOFTWARE, ""))
+    except Exception:  # a depth, format or damage that Pillow does not know how to deal with
+        photo = read_photo(path)
+        return metadata.software(photo.exif) if photo.exif else ""
 
 
 def _damaged(path: Path, error: Exception) -> PhotoError:

@@ -70,6 +70,14 @@ def format_for(path: str | PathLike[str], format: str | None = None) -> str:
     raise UsageError(f"{path}: {what}", f"Known are {' '.join(_BY_SUFFIX)}; or name one with --format.")
 
 
+def suffix_for(source: str | PathLike[str], format: str | None = None) -> str:
+    """The suffix of what becomes of a photo: that of the format asked for, or its own, or .png if it has none."""
+    suffix = Path(source).suffix
+    if format is None:
+        return suffix if suffix.lower() in WRITABLE_SUFFIXES else ".png"
+    return FORMATS[format_for(suffix, format)].suffixes[0]
+
+
 def check_depth(format: str, depth: Depth) -> None:
     """Whether a format can hold this many bits per channel.
 

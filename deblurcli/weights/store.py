@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deblurcli.errors import UsageError, WeightsError
-from deblurcli.networks.spec import network_spec
+from deblurcli.networks.spec import NetworkSpec, network_spec
 from deblurcli.weights.checkpoint import Header, read_header
 
 if sys.version_info >= (3, 11):
@@ -188,6 +188,15 @@ def find(network: str, weights: str | None = None) -> tuple[Path, Header]:
             f"Use {_trained()}, or give a file with --weights.",
         )
     raise WeightsError(f"'{network}' has no weights called '{weights}'", f"There are: {tags}; or give a file.")
+
+
+def tag_of(spec: NetworkSpec, weights: str | None = None) -> str:
+    """The tag of a network's weights, as ``find`` finds them; those that are drawn for tests are "random".
+
+    Raises:
+        WeightsError: there are none.
+    """
+    return "random" if spec.untrained and weights is None else find(spec.name, weights)[1].tag
 
 
 def _read(path: Path, network: str) -> tuple[Path, Header]:

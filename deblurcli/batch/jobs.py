@@ -1,0 +1,228 @@
+"""Where each photo's result goes, settled before any work is done."""
+
+from __future__ import annotations
+
+import os
+import string
+import unicodedata
+from dataclasses import dataclass, replace
+from datetime import date
+from itertools import islice
+from pathlib import Path
+
+from deblurcli.batch.inputs import Source
+from deblurcli.errors import DeblurError, OutputLostError, PhotoError, UsageError
+
+FIELDS = ("stem", "network", "tag", "date")
+BESIDE = "{stem}-deblurred"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo and where its result goes.
+
+    Attributes:
+        source, target: files.
+        tree: the folder that the source's place in the tree of outputs counts from; None for the one it lies in.
+        root: the output folder that ``target`` lies below; None if it goes to one that is there.
+        disk: number of the file system ``root`` was on when the run began; 0 if that is not to be checked.
+    """
+
+    source: Path
+    target: Path
+    tree: Path | None = None
+    root: Path | None = None
+    disk: int = 0
+
+    @property
+    def listed(self) -> str:
+        """The photo as a list names it, so that it finds its place in the tree of outputs again."""
+        return str(Source(self.source, self.tree or self.source.parent))
+
+
+@dataclass(frozen=True)
+class Names:
+    """How results are called.
+
+    Attributes:
+        template: with ``FIELDS`` in braces; the suffix comes after it. A slash begins a subfolder.
+        network, tag: what stands for the fields of these names. ``{date}`` is the day the photo was taken, as its EXIF
+            block or else its file says: a run that is taken up again another day finds the same names.
+    """
+
+    template: str
+    network: str = ""
+    tag: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            used = [field[1:] for field in string.Formatter().parse(self.template) if field[1] is not None]
+        except ValueError as error:
+            raise UsageError(f"the template '{self.template}' cannot be understood ({error})") from error
+        for name, form, how in used:
+            if name not in FIELDS or form or how:
+                raise UsageError(
+                    f"the template '{self.template}' has a field that is unknown: {{{name}}}",
+                    f"Known are {', '.join(f'{{{field}}}' for field in FIELDS)}.",
+                )
+        path = Path(self.template)
+        if path.is_absolute() or ".." in path.parts or not path.name:
+            raise UsageError(f"the template '{self.template}' leads out of the output folder")
+
+    def of(self, source: Path) -> Path:
+        """The name, without suffix, for a photo."""
+        day = date_taken(source).isoformat() if "{date}" in self.template else ""
+        return Path(self.template.format(stem=source.stem, network=self.network, tag=self.tag, date=day))
+
+
+def date_taken(path: Path) -> date:
+    """The day a photo was taken as its EXIF block says, or else that of its file; today if there is no file."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            exif = image.getexif()
+            text = str(exif.get_ifd(0x8769).get(0x9003) or exif.get(0x132) or "")
+            return date(*map(int, text[:10].split(":")))
+    except Exception:  # whatever is wrong with the file, restoring it will tell
+        try:
+            return date.fromtimestamp(path.stat().st_mtime)
+        except OSError:
+            return date.today()
+
+
+def plan_jobs(
+    sources: list[Source], named: str | None, *, single: bool, names: Names | None = None, format: str | None = None
+) -> list[Job]:
+    """Pairs every photo with its output.
+
+    A single file may go to a file; several files or a folder go to a folder, below which their tree is kept. Without
+    an output a result lies beside its photo as ``NAME-deblurred``.
+
+    Args:
+        named: the output as typed: a slash at its end means a folder, which a ``Path`` would forget.
+        single: one file was named, and neither a folder, pattern nor list.
+        names: how results in folders are called; None for the photo's own name, or ``BESIDE`` it.
+
+    Raises:
+        UsageError: the output does not suit the inputs, is one of them, or is the same for two of them.
+        PhotoError: the output folder of a single file does not exist.
+    """
+    from deblurcli.photo.encode import WRITABLE_SUFFIXES, format_for
+
+    output = None if named is None else Path(named)
+    if single and output is not None and not (output.is_dir() or str(named).endswith(("/", os.sep))):
+        if names is not None:
+            raise UsageError(f"{output}: a name for the output is there already", "Name a folder with -o.")
+        format_for(output, format)
+        if not output.parent.is_dir():
+            raise PhotoError(output.parent, "no such folder", "Make it first, or name another output.")
+        jobs = [Job(source.path, output) for source in sources]
+    else:
+        if output is not None and output.suffix.lower() in WRITABLE_SUFFIXES and not output.is_dir():
+            raise UsageError(f"{output}: several photos cannot go to one file", "Name a folder with -o.")
+        names = names or Names(BESIDE if output is None else "{stem}")
+        jobs = [Job(s.path, _target(s, output, names, format), s.root, output) for s in sources]
+    check_jobs(jobs)
+    return jobs
+
+
+def _target(source: Source, output: Path | None, names: Names, format: str | None) -> Path:
+    from deblurcli.photo.encode import suffix_for
+
+    place = source.path.parent if output is None else output / source.path.parent.relative_to(source.root)
+    named = place / names.of(source.path)
+    return named.with_name(named.name + suffix_for(source.path, format))
+
+
+def check_jobs(jobs: list[Job]) -> None:
+    """Raises UsageError if a target is one of the originals, or the same as another."""
+    sources = {job.source.resolve() for job in jobs}
+    same: dict[Path, bool] = {}  # whether a folder takes names that differ in case alone for the same
+    taken: dict[str, Path] = {}
+    for job in jobs:
+        target = job.target.resolve()
+        if target in sources or (job.target.exists() and job.source.exists() and job.target.samefile(job.source)):
+            raise UsageError(f"{job.target}: is an original, which is never overwritten", "Name another output.")
+        folder = target.parent
+        if folder not in same:
+            same[folder] = ignores_case(folder)
+        key = unicodedata.normalize("NFC", str(target)).casefold() if same[folder] else str(target)
+        if key in taken:
+            raise UsageError(
+                f"{job.source} and {taken[key]} would both be written to {job.target}",
+                "Restore them separately, or tell them apart with --template or --recursive.",
+            )
+        taken[key] = job.source
+
+
+def ignores_case(folder: Path) -> bool:
+    """Whether a folder, which need not exist yet, lies where names that differ in case alone are the same."""
+    for place in (folder, *folder.parents):
+        other = place.with_name(place.name.swapcase())
+        if other.name != place.name and place.exists():
+            return other.exists() and other.samefile(place)
+    return False
+
+
+def shard(jobs: list[Job], part: int, parts: int) -> list[Job]:
+    """Part 1 … ``parts`` of all jobs. Neighbours, which are often alike in size, go to different parts."""
+    return list(islice(jobs, part - 1, None, parts))
+
+
+def prepared(jobs: list[Job], *folders: Path | None) -> list[Job]:
+    """The jobs with their output folder made, and what a run that was killed left in it, or in other folders, removed.
+
+    Raises:
+        PhotoError: the output folder cannot be made.
+    """
+    from deblurcli.photo.atomic import remove_abandoned
+
+    for root in {job.root for job in jobs if job.root}:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PhotoError(root, f"cannot be made ({error.strerror})", "Choose another output folder.") from error
+    for folder in {job.target.parent for job in jobs} | {folder for folder in folders if folder}:
+        remove_abandoned(folder)
+    return [replace(job, disk=job.root.stat().st_dev) if job.root else job for job in jobs]
+
+
+def make_folder(job: Job) -> None:
+    """Makes the folder that a job's target lies in, but never the output folder itself once more.
+
+    A disk that was unplugged or unmounted takes the output folder with it. Were it made again, the results would fill
+    another disk.
+
+    Raises:
+        OutputLostError: the output folder is gone. PhotoError: a folder below it cannot be made.
+    """
+    if job.root is None:
+        return
+    try:
+        if not job.root.is_dir() or (job.disk and job.root.stat().st_dev != job.disk):
+            raise OutputLostError(job.root, "the output folder is no longer there", "Was its disk removed?")
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PhotoError(
+            job.target.parent, f"cannot be made ({error.strerror})", "Choose another output folder."
+        ) from error
+
+
+def check_existing(job: Job, overwrite: bool) -> None:
+    """Raises PhotoError if the output exists and may not be replaced."""
+    if job.target.exists() and not overwrite:
+        raise PhotoError(
+            job.target,
+            "exists already",
+            "--overwrite replaces it; --skip-existing leaves it if it was finished with the same options.",
+        )
+
+
+def failure(error: BaseException, photo: Path) -> DeblurError:
+    """Any failure of one photo as an error that names it."""
+    if isinstance(error, DeblurError):
+        return error
+    if isinstance(error, MemoryError):
+        return PhotoError(photo, "not enough memory", "Use a smaller --tile, or close other programs.")
+    return PhotoError(photo, f"{type(error).__name__}: {error}", "This is a bug in deblur; please report it.")

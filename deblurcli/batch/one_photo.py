@@ -1,0 +1,218 @@
+"""What is done to one photo of many: read, restore, write, and tell what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from deblurcli import __version__
+from deblurcli.batch.jobs import Job, check_existing, failure, make_folder
+from deblurcli.errors import DeblurError, OutputLostError, PhotoError
+from deblurcli.tiling import Progress
+
+if TYPE_CHECKING:
+    from deblurcli.photo.photo import Photo
+    from deblurcli.restore import Deblurrer, Restoration
+
+# Options that make no difference to the file.
+_ELSEWHERE = {"export_maps", "maps_scale", "maps_dir", "max_pixels", "overwrite", "tile"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How photos are restored; see ``Deblurrer.restore``, ``read_photo`` and ``write_photo``.
+
+    Attributes:
+        maps_dir: folder for the maps' folders; None for beside the outputs.
+    """
+
+    amount: float = 1.0
+    tile: Literal["auto", "none"] | int = "auto"
+    depth: Literal["auto", 8, 16, 32] = "auto"
+    format: str | None = None
+    quality: int = 95
+    export_maps: bool = False
+    maps_scale: int = 4
+    maps_dir: Path | None = None
+    max_pixels: int | None = None
+    overwrite: bool = False
+
+    def maps_folder(self, job: Job) -> Path:
+        """Where the maps of a photo go."""
+        return (self.maps_dir or job.target.parent) / f"{job.target.stem}.maps"
+
+    def sum(self, job: Job, network: str, weights: str, precision: str) -> str:
+        """Eight letters that differ where a finished file would: for other options, weights, or size of the source."""
+        from deblurcli.photo.encode import format_for
+
+        chosen = {name: value for name, value in asdict(self).items() if name not in _ELSEWHERE}
+        chosen |= {"format": format_for(job.target, self.format), "source": job.source.stat().st_size}
+        chosen |= {"network": network, "weights": weights, "precision": precision}
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a photo.
+
+    Attributes:
+        row: JSON values, for pipelines. It has an ``error`` if the photo failed.
+        hint: what to do about the error. exit_code: what it ends in, 0 if there is none.
+        lost: nothing can be written any more, of whatever photo.
+    """
+
+    row: dict[str, Any]
+    hint: str = ""
+    exit_code: int = 0
+    lost: bool = False
+
+
+class Device(Protocol):
+    """Where photos are restored, one at a time."""
+
+    def restore(self, photo: Photo, **how: Any) -> tuple[Deblurrer, Restoration]:
+        """``Deblurrer.restore``, once the device is free, and the deblurrer that did it."""
+        ...
+
+
+def restore_photo(
+    job: Job,
+    options: Options,
+    device: Device,
+    progress: Progress | None = None,
+    was_read: Callable[[int], object] = lambda nbytes: None,
+) -> Outcome:
+    """Restores one photo. What goes wrong with it is part of the outcome, so that others go on.
+
+    Args:
+        progress: as for ``Deblurrer.restore``. was_read: told the bytes of the photo once it is in memory.
+    """
+    row: dict[str, Any] = {"input": str(job.source), "output": str(job.target)}
+    began = time.perf_counter()
+    outcome = Outcome(row)
+    try:
+        row |= _restore(job, options, device, progress, was_read)
+    except (DeblurError, MemoryError, OSError, ValueError, RuntimeError) as caught:
+        error = failure(caught, job.source)
+        row["error"] = str(error)
+        outcome = Outcome(row, error.hint, error.exit_code, isinstance(error, OutputLostError))
+    row["seconds"] = round(time.perf_counter() - began, 3)
+    return outcome
+
+
+def _restore(
+    job: Job, options: Options, device: Device, progress: Progress | None, was_read: Callable[[int], object]
+) -> dict[str, Any]:
+    """The rest of the row."""
+    from deblurcli.photo.atomic import scratch_folder
+    from deblurcli.photo.decode import MAX_PIXELS, read_photo
+    from deblurcli.photo.encode import write_photo
+
+    check_existing(job, options.overwrite)
+    photo = read_photo(job.source, max_pixels=options.max_pixels or MAX_PIXELS)
+    was_read(photo.pixels.nbytes)
+    with ExitStack() as stack:
+        maps_folder = files = None
+        if options.export_maps:
+            from deblurcli.maps.export import new_folder
+
+            maps_folder = stack.enter_context(new_folder(options.maps_folder(job)))
+            # Maps are files from the start: of a 24 megapixel photo there would be gigabytes in memory.
+            files = stack.enter_context(scratch_folder(maps_folder))
+        deblurrer, result = device.restore(
+            photo,
+            amount=options.amount,
+            tile=options.tile,
+            depth=options.depth,
+            maps=options.export_maps,
+            maps_scale=options.maps_scale,
+            maps_folder=files,
+            progress=progress,
+        )
+        row = _about(deblurrer, options, photo, result)
+        if maps_folder:
+            _export(maps_folder, deblurrer, photo, result, row)
+            row["maps"] = str(options.maps_folder(job))
+        make_folder(job)
+        lost = write_photo(
+            job.target,
+            result.photo,
+            format=options.format,
+            depth=options.depth,
+            quality=options.quality,
+            description=_description(deblurrer, job, options, result),
+            overwrite=options.overwrite,
+        )
+    return row | {"sha256": _sum(job.target), "warnings": [*photo.warnings, *result.warnings, *lost]}
+
+
+def _sum(path: Path) -> str:
+    """SHA-256 of a file. (``hashlib.file_digest`` came with Python 3.11.)"""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(2**20):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _about(deblurrer: Deblurrer, options: Options, photo: Photo, result: Restoration) -> dict[str, Any]:
+    backend = deblurrer.backend
+    height, width = photo.pixels.shape[:2]
+    return {
+        "network": backend.spec.name,
+        "weights": deblurrer.weights,
+        "backend": backend.name,
+        "device": backend.device,
+        "precision": backend.precision,
+        "amount": options.amount,
+        "width": width,
+        "height": height,
+        "tiles": result.tiles,
+        "tile": list(result.tile_shape),
+        "approximate": result.approximate,
+        "tiles_repeated": result.repeated,
+        "tiles_unrestored": result.unrestored,
+    }
+
+
+def _export(folder: Path, deblurrer: Deblurrer, photo: Photo, result: Restoration, row: dict[str, Any]) -> None:
+    from deblurcli.maps.export import export_maps
+    from deblurcli.weights.store import calibration
+
+    backend = deblurrer.backend
+    about = {**row, "calibration": calibration(backend.spec.name, deblurrer.weights)}
+    export_maps(folder, result.maps, backend.spec.maps, backend.kernels(), photo, result.photo, about)
+
+
+def _description(deblurrer: Deblurrer, job: Job, options: Options, result: Restoration) -> str:
+    """What was done to a photo, for its metadata. EXIF text is ASCII. ``is_finished`` looks for its end."""
+    backend = deblurrer.backend
+    text = f"deblur {__version__}: {str(deblurrer).replace(' · ', ', ')}, amount {options.amount:g}"
+    if result.approximate:
+        text += f", approximate: in {result.tiles} tiles"
+    return f"{text}, settings {options.sum(job, backend.spec.name, deblurrer.weights, backend.precision)}"
+
+
+def is_finished(job: Job, options: Options, network: str, weights: str, precision: str) -> bool:
+    """Whether a photo's output, and its maps if they are wanted, were made of it with the same options and weights.
+
+    The output itself tells: its metadata say how it was made. (A BMP file cannot, and never counts as finished.)
+    """
+    from deblurcli.photo.decode import read_software
+
+    try:
+        if job.target.stat().st_mtime < job.source.stat().st_mtime:
+            return False
+        if options.export_maps and not (options.maps_folder(job) / "maps.json").is_file():
+            return False
+        said = re.search(r"deblur [^;]* settings ([0-9a-f]{8})", read_software(job.target))
+        return said is not None and said[1] == options.sum(job, network, weights, precision)
+    except (OSError, PhotoError):
+        return False

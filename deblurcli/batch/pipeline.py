@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from threading import Condition, Event
 from typing import TYPE_CHECKING, Any
 
+from deblurcli.batch import THREADS
 from deblurcli.batch.jobs import Job
 from deblurcli.batch.one_photo import Options, Outcome, restore_photo
 from deblurcli.errors import DeviceError
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 ROOM = 512 * 2**20
 """No further photo is read while those in memory take more bytes than this, decoded: a folder of very large ones is
 restored one by one."""
-
-THREADS = "deblur"
-"""How names of threads begin that restore photos."""
 
 Watch = Callable[[float], None]
 
@@ -81,8 +79,9 @@ class Devices:
     def __init__(self, deblurrers: Iterable[Deblurrer], stop: Stop) -> None:
         self._free: SimpleQueue[tuple[Deblurrer, ThreadPoolExecutor]] = SimpleQueue()
         self._stop = stop
-        for deblurrer in deblurrers:
-            self._free.put((deblurrer, ThreadPoolExecutor(1, THREADS)))
+        self._threads = [(deblurrer, ThreadPoolExecutor(1, THREADS)) for deblurrer in deblurrers]
+        for pair in self._threads:
+            self._free.put(pair)
 
     def restore(self, photo: Photo, **how: Any) -> tuple[Deblurrer, Restoration]:
         """See ``one_photo.Device``. Raises StoppedError if the run ends before it is this photo's turn."""
@@ -93,6 +92,11 @@ class Devices:
             return deblurrer, thread.submit(deblurrer.restore, photo, **how).result()
         finally:
             self._free.put((deblurrer, thread))
+
+    def close(self) -> None:
+        """Ends the threads, once they have nothing to do."""
+        for _, thread in self._threads:
+            thread.shutdown(wait=False)
 
 
 class Room:
@@ -175,6 +179,7 @@ def restore_all(
     finally:  # an error of the caller's, too, ends the run
         stop.soon.set()
         pool.shutdown(wait=not stop.now.is_set(), cancel_futures=True)
+        devices.close()
 
 
 def load_on(device: str, **chosen: Any) -> list[Deblurrer]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 
 import click
 from click_default_group import DefaultGroup
 
 from deblurcli import __version__
+from deblurcli.batch import THREADS
 from deblurcli.cli.benchmark import benchmark
 from deblurcli.cli.doctor import doctor
 from deblurcli.cli.evaluate import evaluate
@@ -22,6 +25,7 @@ from deblurcli.errors import INTERRUPTED, NOTHING_DONE, WRONG_USAGE, DeblurError
 
 # What not everybody has installed: as it is imported → as it is called.
 PACKAGES = {name: name for name in ("torch", "onnx", "onnxscript")} | {"skimage": "scikit-image"}
+PATIENCE = 3.0  # seconds
 
 
 @click.group(
@@ -46,6 +50,20 @@ for command in (restore, inspect, weights, synthesize, train, evaluate, benchmar
     cli.add_command(command)
 
 
+def _leave_threads(code: int) -> None:
+    """Ends the process without waiting for photos that were given up: computing a tile cannot be cut short.
+
+    They get a moment, in which all but that comes to an end: what is being written is removed.
+    """
+    deadline = time.monotonic() + PATIENCE
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith(THREADS)]
+    while any(thread.is_alive() for thread in ours) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if any(thread.is_alive() for thread in ours):
+        sys.stdout.flush()
+        os._exit(code)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command line and ends the process with the exit code of the contract (see ``deblurcli.errors``)."""
     try:
@@ -59,6 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         report("interrupted", "Nothing half-written was left behind.")
         code = INTERRUPTED
+        _leave_threads(code)
     except DeblurError as error:
         report(str(error), error.hint)
         code = error.exit_code

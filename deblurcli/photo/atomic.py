@@ -35,7 +35,7 @@ _WORDS = {
     errno.EEXIST: EXISTS,
     errno.ENOTCONN: ("cannot be written: its disk is gone", "Connect it again."),
     errno.ESTALE: ("cannot be written: its disk is gone", "Connect it again."),
-    errno.EIO: ("cannot be written: its disk does not work", "Check the disk and its cable."),
+    errno.EIO: ("cannot be written: input/output error of its disk", "Check the disk and its cable."),
     errno.EFBIG: ("cannot be written: the file would be too large for this disk", "Choose a smaller format."),
 }
 _LOST = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOTCONN, errno.ESTALE, errno.EIO}

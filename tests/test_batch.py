@@ -217,7 +217,8 @@ def test_finished_photos_are_told_by_how_they_were_made(shots: Path, capsys: pyt
 
     assert set(rows().values()) == {"restored"}
     assert set(rows("--skip-existing").values()) == {"skipped"}
-    os.utime(shots / "a.png", (time.time() + 60,) * 2)  # was edited since
+    later = time.time() + 60
+    os.utime(shots / "a.png", (later, later))  # was edited since
     make_photo(shots / "b.jpg", 48)
     os.utime(shots / "b.jpg", (0, 0))
     Path("sharp/day two/c.png").write_bytes(b"something else")
@@ -376,9 +377,8 @@ def test_killed_runs_leave_nothing_behind_the_next(slow_shots: Path) -> None:
         for path in Path("sharp").glob("*.png"):
             assert read_photo(path).pixels.shape == (900, 916, 3)
     assert run("shots", "-o", "sharp", "--skip-existing", "--tile", 160, "--export-maps") == 0
-    assert sorted(path.name for path in Path("sharp").iterdir()) == sorted(
-        f"{n}{end}" for n in range(12) for end in (".png", ".maps")
-    )
+    expected = sorted(f"{number}{end}" for number in range(12) for end in (".png", ".maps"))
+    assert sorted(path.name for path in Path("sharp").iterdir()) == expected
 
 
 # ---- pipes --------------------------------------------------------------------------------------------------------

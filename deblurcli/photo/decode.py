@@ -16,13 +16,14 @@ from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin
 from deblurcli.errors import DeblurError, PhotoError
 from deblurcli.photo import colour, metadata
 from deblurcli.photo.decoded import Decoded, Samples
+from deblurcli.photo.jpeg import check_segments
+from deblurcli.photo.limits import MAX_PIXELS
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.png import read_png
 from deblurcli.photo.sniff import (
     CONVERT,
     COPY_AGAIN,
     HEAD,
-    MAX_PIXELS,
     READABLE_SUFFIXES,
     check_size,
     identify,
@@ -103,6 +104,7 @@ def _damaged(path: Path, error: Exception) -> PhotoError:
 
 
 def _read_jpeg(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
+    check_segments(path, file)
     # The plugin's class is used rather than Image.open, whose own size limit is global and cannot be overruled.
     image = JpegImagePlugin.JpegImageFile(file)
     decoded = _read_pillow(path, image, "jpeg", max_pixels)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deblurcli.photo import metadata
+from deblurcli.photo.limits import LARGEST_PART
 from deblurcli.photo.photo import Photo
 
 Samples = NDArray[Any]
@@ -29,6 +30,7 @@ class Decoded:
 
     def to_photo(self) -> Photo:
         """The finished Photo. Alpha and colours become separate, contiguous arrays."""
+        self._drop_what_is_too_large()
         exif, xmp, dpi, turn = self.exif or None, self.xmp or None, self.dpi, 1
         if exif:
             try:
@@ -58,6 +60,12 @@ class Decoded:
             dpi=dpi,
             warnings=tuple(self.warnings),
         )
+
+    def _drop_what_is_too_large(self) -> None:
+        for part, title in {"icc": "colour profile was", "exif": "EXIF data were", "xmp": "XMP data were"}.items():
+            if len(getattr(self, part) or b"") > LARGEST_PART:
+                setattr(self, part, None)
+                self.warnings.append(f"The {title} dropped: larger than {LARGEST_PART / 1e6:.0f} MB.")
 
 
 def upright(samples: Samples, orientation: int) -> Samples:

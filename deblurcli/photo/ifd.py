@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from mmap import mmap
 from typing import Literal, NamedTuple, TypeAlias
 
+from deblurcli.photo.limits import LARGEST_METADATA
+
 Buffer: TypeAlias = bytes | bytearray | mmap
 
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
@@ -80,13 +82,16 @@ def entries(block: Buffer, header: Header, offset: int) -> Iterator[tuple[int, E
 
 def read_field(block: Buffer, header: Header, entry: Entry) -> Field | None:
     """The value of an entry, or None where its type is unknown or its value lies outside the block."""
+    place = _extent(block, header, entry)
+    return Field(entry.type, entry.number, bytes(block[place])) if place else None
+
+
+def _extent(block: Buffer, header: Header, entry: Entry) -> slice | None:
     size = TYPE_SIZES.get(entry.type, 0) * entry.number
     start = entry.value
     if size > (8 if header.big else 4):
         (start,) = header.unpack("Q" if header.big else "I", block, start)
-    if not size or start + size > len(block):
-        return None
-    return Field(entry.type, entry.number, bytes(block[start : start + size]))
+    return slice(start, start + size) if size and start + size <= len(block) else None
 
 
 def is_complete(block: Buffer) -> bool:
@@ -94,18 +99,23 @@ def is_complete(block: Buffer) -> bool:
     header = read_header(block)
     try:
         found = [entry for tag, entry in entries(block, header, header.offset) if tag < PRIVATE]
-        return all(read_field(block, header, entry) for entry in found if entry.type in TYPE_SIZES and entry.number)
+        return all(_extent(block, header, entry) for entry in found if entry.type in TYPE_SIZES and entry.number)
     except struct.error:
         return False
 
 
 def read_tree(block: Buffer, header: Header) -> Tree:
-    """The first IFD with its EXIF, GPS and interoperability IFDs; damaged fields are left out."""
+    """The first IFD with its EXIF, GPS and interoperability IFDs; damaged fields are left out.
+
+    Raises ValueError where the values of an IFD are larger than all metadata may be: they may overlap, so that a
+    small file holds any amount.
+    """
     return _read_ifd(block, header, header.offset, SUB_IFDS)
 
 
 def _read_ifd(block: Buffer, header: Header, offset: int, sub_ifds: dict[int, dict]) -> Tree:
     tree: Tree = {}
+    size = 0
     for tag, entry in entries(block, header, offset):
         if tag in sub_ifds:
             (start,) = header.unpack("Q" if header.big and entry.type in (16, 18) else "I", block, entry.value)
@@ -115,6 +125,9 @@ def _read_ifd(block: Buffer, header: Header, offset: int, sub_ifds: dict[int, di
                 continue
         elif field := read_field(block, header, entry):
             tree[tag] = field
+            size += len(field.data)
+            if size > LARGEST_METADATA:
+                raise ValueError("the values of its fields overlap or are too large")
     return tree
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -12,23 +13,28 @@ import imagecodecs
 
 from deblurcli.errors import PhotoError
 from deblurcli.photo.decoded import Decoded, Samples
+from deblurcli.photo.limits import LARGEST_PART, MAX_CHUNKS, MAX_NAMES, MAX_PARTS
 from deblurcli.photo.metadata import sensible_dpi
 from deblurcli.photo.photo import Photo
-from deblurcli.photo.sniff import COPY_AGAIN, check_size, refuse_animation
+from deblurcli.photo.sniff import COPY_AGAIN, check_length, check_size, refuse_animation
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER_END = len(SIGNATURE) + 25
+INFLATED = 2**20
 XMP_KEYWORD = b"XML:com.adobe.xmp"
-LARGEST_TEXT = 64 * 1024 * 1024
 METRE = 39.37007874015748
 """Inches in a metre."""
 
 _CHANNELS = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}
+_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_ONCE = (b"IHDR", b"PLTE", b"tRNS")
+_KEPT = (b"eXIf", b"iCCP", b"pHYs", b"sRGB", b"cICP", b"gAMA", b"cHRM")
 _SRGB = {b"gAMA": (45455,), b"cHRM": (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)}
 
 
 def read_png(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     """Decode a PNG file. Raises PhotoError for what is refused, anything else for what is damaged."""
+    _check_header(path, file, max_pixels)
     chunks: dict[bytes, bytes] = {}
     xmp: bytes | None = None
     texts: list[str] = []
@@ -36,36 +42,74 @@ def read_png(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     body = whole = memoryview(b"")
     warnings: list[str] = []
     for name, body, whole in _chunks(path, file.read(), warnings):
-        if name in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
+        if name in _ONCE and name not in chunks:
+            chunks[name] = b""
             picture.append(whole)
-        if name == b"IHDR":
-            width, height, _, colour = struct.unpack_from(">IIBB", body)
-            check_size(path, width, height, _CHANNELS[colour], max_pixels)
+        elif name in (b"IDAT", b"IEND"):
+            picture.append(whole)
         elif name == b"acTL" and (frames := struct.unpack_from(">I", body)[0]) > 1:
             raise refuse_animation(path, frames)
         elif name in (b"tEXt", b"zTXt", b"iTXt"):
             keyword = bytes(body[:80]).split(b"\0")[0]
-            if keyword == XMP_KEYWORD:
-                xmp = _international_text(bytes(body))
+            if keyword == XMP_KEYWORD and xmp is None:
+                xmp = _international_text(bytes(body), warnings)
             elif keyword != b"Software":
                 texts.append(keyword.decode("latin-1"))
-        elif name != b"IDAT":
-            chunks[name] = bytes(body)
+        elif name in _KEPT:
+            chunks.setdefault(name, bytes(body))
+    _check_pixels(path, picture)
     # libpng sees nothing but the picture: it would complain about odd metadata on the user's terminal.
     encoded = b"".join(picture)
     del picture, body, whole  # and with them the file's bytes
     decoded = Decoded("png", imagecodecs.png_decode(encoded), exif=chunks.get(b"eXIf"), xmp=xmp, warnings=warnings)
     if b"iCCP" in chunks:
-        name_end = chunks[b"iCCP"].index(b"\0")
-        decoded.icc = _inflate(chunks[b"iCCP"][name_end + 2 :])
+        _, _, rest = chunks[b"iCCP"].partition(b"\0")
+        decoded.icc = _inflate(rest[1:], "colour profile", warnings)
     elif ignored := _colour_tags(chunks):
         decoded.warnings.append(f"The PNG colour tags {ignored} were dropped; viewers will take the output for sRGB.")
     if b"pHYs" in chunks:
         x, y, unit = struct.unpack(">IIB", chunks[b"pHYs"])
         decoded.dpi = sensible_dpi(x / METRE, y / METRE) if unit == 1 else None
     if texts:
-        decoded.warnings.append(f"The PNG text fields {', '.join(texts)} were dropped.")
+        more = f" and {len(texts) - MAX_NAMES} more" if len(texts) > MAX_NAMES else ""
+        decoded.warnings.append(f"The PNG text fields {', '.join(texts[:MAX_NAMES])}{more} were dropped.")
     return decoded
+
+
+def _check_header(path: Path, file: BinaryIO, max_pixels: int | None) -> None:
+    """Refuse what the first chunk tells of, before the file is in memory. Leaves the file at its start."""
+    head = file.read(HEADER_END)
+    length = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if len(head) < HEADER_END:
+        raise PhotoError(path, "is cut short", COPY_AGAIN)
+    if head[12:16] != b"IHDR":
+        raise PhotoError(path, "is damaged: it does not begin with its size", COPY_AGAIN)
+    width, height, depth, colour, *methods = struct.unpack_from(">IIBBBBB", head, 16)
+    if depth not in _DEPTHS.get(colour, ()) or methods[:2] != [0, 0] or methods[2] > 1:
+        raise PhotoError(path, "is damaged: there is no PNG file of such pixels", COPY_AGAIN)
+    check_size(path, width, height, _CHANNELS[colour], max_pixels)
+    check_length(path, length, width, height)
+
+
+def _check_pixels(path: Path, picture: list[bytes | memoryview]) -> None:
+    """Refuse, within a hundredth of the time that a network takes, pixels that unpack to more than there can be.
+
+    libpng would go through all of it, however much that is.
+    """
+    width, height, depth, colour = struct.unpack_from(">IIBB", picture[1], 8)
+    # The bytes that begin each row are at most twice as many where the file is interlaced.
+    left = height * (2 + -(-width * depth * _CHANNELS[colour] // 8)) + width + 64
+    inflater = zlib.decompressobj()
+    for chunk in picture[2:]:
+        data: bytes | memoryview = chunk[8:-4] if chunk[4:8] == b"IDAT" else b""
+        while data and left >= 0 and not inflater.eof:
+            left -= len(inflater.decompress(data, INFLATED))
+            data = inflater.unconsumed_tail
+    if left < 0:
+        raise PhotoError(path, "is damaged: it holds more than its pixels", COPY_AGAIN)
+    if not inflater.eof:
+        raise PhotoError(path, "is cut short", COPY_AGAIN)
 
 
 def write_png(file: BinaryIO, samples: Samples, photo: Photo, description: str | None) -> None:
@@ -97,7 +141,10 @@ def _chunks(path: Path, data: bytes, warnings: list[str]) -> Iterator[tuple[byte
     """
     view, position = memoryview(data), len(SIGNATURE)
     name = b""
-    while name != b"IEND":
+    ancillary = 0
+    for _ in range(MAX_CHUNKS):
+        if name == b"IEND":
+            return
         if position + 12 > len(data):
             raise PhotoError(path, "is cut short", COPY_AGAIN)
         length, name = struct.unpack_from(">I4s", data, position)
@@ -113,27 +160,34 @@ def _chunks(path: Path, data: bytes, warnings: list[str]) -> Iterator[tuple[byte
                 path, f"is damaged: the check sum of its {name.decode('latin-1')} part is wrong", COPY_AGAIN
             )
         position = end + 4
+        ancillary += name[:1].islower()
+        if ancillary > MAX_PARTS:
+            break
+    raise PhotoError(path, f"has more than {MAX_PARTS} pieces of metadata", "Save it again with another program.")
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-def _inflate(compressed: bytes) -> bytes:
-    """Decompress, but not without end."""
+def _inflate(compressed: bytes, title: str, warnings: list[str]) -> bytes | None:
+    """Decompress, but not without end; None, with a warning, for what is damaged or too large."""
     inflater = zlib.decompressobj()
-    text = inflater.decompress(compressed, LARGEST_TEXT)
-    if inflater.unconsumed_tail or not inflater.eof:
-        raise ValueError("a compressed part is damaged or larger than 64 MiB")
+    try:
+        text = inflater.decompress(compressed, LARGEST_PART)
+    except zlib.error:
+        text = b""
+    if not inflater.eof:
+        warnings.append(f"The {title} is damaged or larger than {LARGEST_PART / 1e6:.0f} MB and was dropped.")
+        return None
     return text
 
 
-def _international_text(body: bytes) -> bytes:
+def _international_text(body: bytes, warnings: list[str]) -> bytes | None:
     """The text of an iTXt chunk: keyword, compression flag and method, language, translated keyword, text."""
     _, _, rest = body.partition(b"\0")
-    compressed, rest = rest[0] == 1, rest[2:]
-    text = rest.split(b"\0", 2)[2]
-    return _inflate(text) if compressed else text
+    compressed, text = rest[:1] == b"\1", b"".join(rest[2:].split(b"\0", 2)[2:])
+    return _inflate(text, "XMP packet", warnings) if compressed else text
 
 
 def _colour_tags(chunks: dict[bytes, bytes]) -> str:

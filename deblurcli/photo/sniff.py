@@ -6,12 +6,10 @@ from os import PathLike
 from pathlib import Path
 
 from deblurcli.errors import PhotoError
+from deblurcli.photo.limits import LARGEST_METADATA, MAX_CHANNELS, MAX_PIXEL_BYTES
 
 HEAD = 512
 """How many bytes from the start of a file ``identify`` wants to see."""
-
-MAX_PIXELS = 200_000_000
-MAX_CHANNELS = 8
 
 READABLE_SUFFIXES = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib"]
@@ -89,6 +87,14 @@ def check_size(path: Path, width: int, height: int, channels: int, max_pixels: i
         )
     if not 1 <= channels <= MAX_CHANNELS:
         raise PhotoError(path, f"has {channels} channels", CONVERT)
+
+
+def check_length(path: Path, length: int, width: int, height: int) -> None:
+    """Refuse, before it is read into memory, a file that is far too long for its pixels. Raises PhotoError."""
+    largest = width * height * MAX_PIXEL_BYTES + LARGEST_METADATA
+    if length > largest:
+        what = f"is {length / 1e6:.0f} MB long, too much for {width} × {height} pixels"
+        raise PhotoError(path, what, "Save it again with another program.")
 
 
 def refuse_animation(path: Path, frames: int) -> PhotoError:

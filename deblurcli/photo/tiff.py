@@ -15,6 +15,7 @@ from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffPage
 from deblurcli.errors import PhotoError
 from deblurcli.photo import colour, ifd, metadata
 from deblurcli.photo.decoded import Decoded, Samples
+from deblurcli.photo.limits import LARGEST_TILE, MAX_TILES
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.sniff import CONVERT, COPY_AGAIN, DEVELOP, check_size
 
@@ -94,9 +95,14 @@ def _refuse(path: Path, page: TiffPage, max_pixels: int | None) -> None:
     if page.dtype is None or page.dtype.kind not in "ubf" or page.dtype == np.uint64:
         kind = page.dtype or f"{page.bitspersample} bits"
         raise PhotoError(path, f"holds numbers of a kind that is not supported ({kind})", CONVERT)
+    tiles = math.prod(page.chunked)
+    if tiles > MAX_TILES:
+        raise PhotoError(path, f"is cut into {tiles} strips or tiles, more than the limit of {MAX_TILES}", CONVERT)
+    if page.tilewidth * page.tilelength > max(page.imagewidth * page.imagelength, LARGEST_TILE):
+        raise PhotoError(path, f"is damaged: its tiles are {page.tilewidth} × {page.tilelength} px", COPY_AGAIN)
     size = page.parent.filehandle.size
     starts, lengths = page.dataoffsets, page.databytecounts
-    if min(len(starts), len(lengths)) < math.prod(page.chunked):
+    if min(len(starts), len(lengths)) < tiles:
         raise PhotoError(path, "is damaged: it does not say where all of its pixels are", COPY_AGAIN)
     if any(start + length > size for start, length in zip(starts, lengths, strict=False)):
         raise PhotoError(path, "is cut short", COPY_AGAIN)
@@ -107,7 +113,10 @@ def _read_metadata(path: Path, file: BinaryIO, tiff: tifffile.TiffFile, page: Ti
         if not ifd.is_complete(data):
             raise PhotoError(path, "is cut short", COPY_AGAIN)
         skip = {IMAGE_DESCRIPTION} if page.is_shaped or page.is_imagej or page.is_ome else set()
-        decoded.exif = metadata.exif_of_tiff(data, skip)
+        try:
+            decoded.exif = metadata.exif_of_tiff(data, skip)
+        except metadata.DAMAGED:
+            decoded.warnings.append("The EXIF data are damaged and were dropped.")
     if XMP in page.tags:
         xmp = page.tags[XMP].value
         decoded.xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,18 @@ import imagecodecs
 from deblurcli.errors import PhotoError
 from deblurcli.photo import metadata
 from deblurcli.photo.decoded import Decoded
-from deblurcli.photo.sniff import COPY_AGAIN, check_size, refuse_animation
+from deblurcli.photo.limits import MAX_CHUNKS
+from deblurcli.photo.sniff import COPY_AGAIN, check_length, check_size, refuse_animation
 
 
 def read_webp(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     """Decode a WebP file. Raises PhotoError for what is refused, anything else for what is damaged."""
+    head = file.read(30)
+    length = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if len(head) < 30:
+        raise PhotoError(path, "is cut short", COPY_AGAIN)
+    check_length(path, length, *_size(head[12:16], head[20:30]))
     data = file.read()
     chunks: dict[bytes, bytes] = {}
     frames = 0
@@ -44,10 +52,13 @@ def _chunks(path: Path, data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     if length + 8 > len(data):
         raise PhotoError(path, "is cut short", COPY_AGAIN)
     position = 12
-    while position + 8 <= length + 8:
+    for _ in range(MAX_CHUNKS):
+        if position + 8 > length + 8:
+            return
         name, size = struct.unpack_from("<4sI", data, position)
         yield name, memoryview(data)[position + 8 : position + 8 + size]
         position += 8 + size + size % 2
+    raise PhotoError(path, f"has more than {MAX_CHUNKS} parts", COPY_AGAIN)
 
 
 def _size(name: bytes, body: bytes) -> tuple[int, int]:

@@ -1,0 +1,62 @@
+"""JPEG: a look at a file's segments before a decoder sees it, as decoders take minutes for some that are small."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from itertools import islice
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL.JpegImagePlugin import MARKER
+
+from deblurcli.errors import PhotoError
+from deblurcli.photo.limits import LARGEST_METADATA, MAX_GAP, MAX_PARTS, MAX_SCANS
+from deblurcli.photo.sniff import COPY_AGAIN
+
+STRIP = "Remove its metadata, for instance with exiftool, or save it again."
+START_OF_SCAN, END_OF_IMAGE = 0xDA, b"\xff\xd9"
+# Pillow steps over the bodies of these, and over everything else byte by byte.
+_WITH_BODY = {marker & 0xFF for marker, (_, _, handler) in MARKER.items() if handler}
+_MARKER = re.compile(rb"\xff([^\x00\xff])")
+
+
+def check_segments(path: Path, file: BinaryIO) -> None:
+    """Refuse what is made to keep a decoder busy. Files that are cut short pass: the decoder tells.
+
+    Raises:
+        PhotoError: the file has more segments, more bytes in them or between them, or more scans than a photo has.
+    """
+    if os.fstat(file.fileno()).st_size < 4:
+        return
+    with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        position = 2
+        gap = 0
+        for _ in range(MAX_PARTS):
+            found = _MARKER.search(data, position, position + MAX_GAP)
+            if found is None:
+                if position + MAX_GAP < len(data):
+                    raise PhotoError(path, "is damaged: between its segments is something else", COPY_AGAIN)
+                return
+            gap += found.start(1) - position
+            position, kind = found.end(), found[1][0]
+            if gap > MAX_GAP:
+                raise PhotoError(path, "is damaged: between its segments is something else", COPY_AGAIN)
+            if position > LARGEST_METADATA:
+                raise PhotoError(path, f"has more than {LARGEST_METADATA / 1e6:.0f} MB of metadata", STRIP)
+            if kind == START_OF_SCAN:
+                return _check_scans(path, data, position)
+            if kind in _WITH_BODY:
+                if position + 2 > len(data):
+                    return
+                position += struct.unpack_from(">H", data, position)[0]
+        raise PhotoError(path, f"has more than {MAX_PARTS} segments of metadata", STRIP)
+
+
+def _check_scans(path: Path, data: mmap, start: int) -> None:
+    end = data.find(END_OF_IMAGE, start)
+    scans = re.finditer(b"\xff\xda", data if end < 0 else memoryview(data)[:end])
+    if sum(1 for found in islice(scans, MAX_SCANS * 1000) if found.start() >= start) > MAX_SCANS:
+        raise PhotoError(path, f"has more than {MAX_SCANS} scans, each of which takes as long as a photo", COPY_AGAIN)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import sys
 from collections.abc import Iterator
@@ -10,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from deblurcli.batch.storage import MARK as STORAGE_MARK
+from deblurcli.batch.storage import is_remote, place
 from deblurcli.errors import DeblurError, PhotoError
 from deblurcli.photo.sniff import RAW_SUFFIXES, looks_like_photo
 
@@ -29,7 +30,9 @@ class Source:
     def named(cls, text: str) -> Source:
         """A photo as it was typed, or written with ``str``."""
         root, mark, below = text.rpartition(MARK)
-        return cls(Path(root, below), Path(root)) if mark else cls(Path(text), Path(text).parent)
+        if mark:
+            return cls(place(root or "/") / below, place(root or "/"))
+        return cls(place(text), place(text).parent)
 
     def __str__(self) -> str:
         return (
@@ -64,13 +67,17 @@ def find_photos(
     """
     found = Found()
     for argument in _unlisted(arguments):
-        path = Path(argument)
         try:
+            path = place(argument)
             if path.is_dir():
-                _scan(found, path, recursive, twins, skip)
-            elif _is_pattern(argument) and not os.path.lexists(argument):
-                matches = sorted(Path(name) for name in glob.glob(argument, recursive=True))  # noqa: PTH207 - Path.glob takes none that begin with /
-                files = [match for match in matches if match.is_file()]
+                photos = _remote(path, recursive) if is_remote(path) else _walk(found, path, recursive, skip)
+                kept = _one_of_twins(photos, twins, found.left_out)
+                if not kept and not found.errors:
+                    hint = "" if recursive else "--recursive looks into its subfolders, if there are any."
+                    raise PhotoError(path, "no photos in this folder", hint)
+                found.sources += [Source(photo, path) for photo in sorted(kept)]
+            elif _is_pattern(argument) and not path.exists():
+                files = sorted(match for match in _matches(argument) if match.is_file())
                 if not files:
                     raise PhotoError(path, "nothing fits this pattern")
                 found.sources += [Source(file, file.parent) for file in files]
@@ -112,38 +119,45 @@ def write_list(names: list[str]) -> bytes:
     return b"".join(name + end for name in encoded)
 
 
-def _is_pattern(argument: str) -> bool:
-    return any(letter in argument for letter in "*?[")
+def _is_pattern(name: str) -> bool:
+    return any(letter in name for letter in "*?[")
 
 
-def _scan(found: Found, folder: Path, recursive: bool, twins: Twins, skip: Path | None) -> None:
-    """Adds the photos of a folder, sorted."""
+def _matches(pattern: str) -> Iterator[Path]:
+    parts = pattern.split("/") if STORAGE_MARK in pattern else Path(pattern).parts
+    first = next(number for number, part in enumerate(parts) if _is_pattern(part))
+    start = place("/".join(parts[:first])) if STORAGE_MARK in pattern else Path(*parts[:first])
+    return start.glob("/".join(parts[first:]))
+
+
+def _walk(found: Found, folder: Path, recursive: bool, skip: Path | None) -> list[Path]:
+    """The photos of a folder; what else there was to say goes to ``found``."""
     photos: list[Path] = []
     skipped = skip.resolve() if skip else None
-    deeper = False
 
     def unreadable(error: OSError) -> None:
         found.errors.append(PhotoError(error.filename, f"this folder cannot be read ({error.strerror})"))
 
-    for here, folders, files in os.walk(folder, onerror=unreadable):
-        place = Path(here)
-        photos += [path for name in files if looks_like_photo(path := place / name) and _is_there(path)]
-        links = [name for name in folders if (place / name).is_symlink()]
-        found.left_out += [f"{place / name}: is a link to a folder, which is not followed" for name in links]
+    for name, folders, files in os.walk(folder, onerror=unreadable):
+        here = Path(name)
+        photos += [here / file for file in files if looks_like_photo(file) and _is_there(here / file)]
+        links = [name for name in folders if (here / name).is_symlink()]
         # Hidden folders hold what programs keep for themselves: thumbnails, trash, our unfinished work.
         folders[:] = [
             name
             for name in folders
-            if name not in links and not name.startswith(".") and (place / name).resolve() != skipped
+            if name not in links and not name.startswith(".") and (here / name).resolve() != skipped
         ]
-        deeper = deeper or bool(folders)
         if not recursive:
-            folders.clear()
-    kept = _one_of_twins(photos, twins, found.left_out)
-    if not kept and not found.errors:
-        hint = "--recursive looks into its subfolders." if deeper and not recursive else ""
-        raise PhotoError(folder, "no photos in this folder", hint)
-    found.sources += [Source(path, folder) for path in sorted(kept)]
+            break
+        found.left_out += [f"{here / name}: is a link to a folder, which is not followed" for name in links]
+    return photos
+
+
+def _remote(folder: Path, recursive: bool) -> list[Path]:
+    return [
+        path for path in folder.glob("**/*" if recursive else "*") if looks_like_photo(path.name) and path.is_file()
+    ]
 
 
 def _is_there(path: Path) -> bool:

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from deblurcli.batch.inputs import Source
+from deblurcli.batch.storage import is_remote, place
 from deblurcli.errors import DeblurError, OutputLostError, PhotoError, UsageError
 
 FIELDS = ("stem", "network", "tag", "date")
@@ -80,7 +81,7 @@ def date_taken(path: Path) -> date:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with path.open("rb") as file, Image.open(file) as image:
             exif = image.getexif()
             text = str(exif.get_ifd(0x8769).get(0x9003) or exif.get(0x132) or "")
             return date(*map(int, text[:10].split(":")))
@@ -110,12 +111,12 @@ def plan_jobs(
     """
     from deblurcli.photo.encode import WRITABLE_SUFFIXES, format_for
 
-    output = None if named is None else Path(named)
+    output = None if named is None else place(named)
     if single and output is not None and not (output.is_dir() or str(named).endswith(("/", os.sep))):
         if names is not None:
             raise UsageError(f"{output}: a name for the output is there already", "Name a folder with -o.")
         format_for(output, format)
-        if not output.parent.is_dir():
+        if not is_remote(output) and not output.parent.is_dir():
             raise PhotoError(output.parent, "no such folder", "Make it first, or name another output.")
         jobs = [Job(source.path, output) for source in sources]
     else:
@@ -130,8 +131,9 @@ def plan_jobs(
 def _target(source: Source, output: Path | None, names: Names, format: str | None) -> Path:
     from deblurcli.photo.encode import suffix_for
 
-    place = source.path.parent if output is None else output / source.path.parent.relative_to(source.root)
-    named = place / names.of(source.path)
+    folder = source.path.parent
+    # As text: folders and outputs may lie in different kinds of storage.
+    named = (folder if output is None else output / str(folder.relative_to(source.root))) / names.of(source.path)
     return named.with_name(named.name + suffix_for(source.path, format))
 
 
@@ -142,11 +144,11 @@ def check_jobs(jobs: list[Job]) -> None:
     taken: dict[str, Path] = {}
     for job in jobs:
         target = job.target.resolve()
-        if target in sources or (job.target.exists() and job.source.exists() and job.target.samefile(job.source)):
+        if target in sources or _is_same_file(job.target, job.source):
             raise UsageError(f"{job.target}: is an original, which is never overwritten", "Name another output.")
         folder = target.parent
         if folder not in same:
-            same[folder] = ignores_case(folder)
+            same[folder] = not is_remote(folder) and ignores_case(folder)
         key = unicodedata.normalize("NFC", str(target)).casefold() if same[folder] else str(target)
         if key in taken:
             raise UsageError(
@@ -156,12 +158,18 @@ def check_jobs(jobs: list[Job]) -> None:
         taken[key] = job.source
 
 
+def _is_same_file(one: Path, other: Path) -> bool:
+    """Whether two names, such as links, are of one file."""
+    local = not is_remote(one) and not is_remote(other)
+    return local and one.exists() and other.exists() and one.samefile(other)
+
+
 def ignores_case(folder: Path) -> bool:
     """Whether a folder, which need not exist yet, lies where names that differ in case alone are the same."""
-    for place in (folder, *folder.parents):
-        other = place.with_name(place.name.swapcase())
-        if other.name != place.name and place.exists():
-            return other.exists() and other.samefile(place)
+    for there in (folder, *folder.parents):
+        other = there.with_name(there.name.swapcase())
+        if other.name != there.name and there.exists():
+            return other.exists() and other.samefile(there)
     return False
 
 
@@ -178,14 +186,14 @@ def prepared(jobs: list[Job], *folders: Path | None) -> list[Job]:
     """
     from deblurcli.photo.atomic import remove_abandoned
 
-    for root in {job.root for job in jobs if job.root}:
+    for root in {job.root for job in jobs if job.root and not is_remote(job.root)}:
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise PhotoError(root, f"cannot be made ({error.strerror})", "Choose another output folder.") from error
-    for folder in {job.target.parent for job in jobs} | {folder for folder in folders if folder}:
+    for folder in {job.target.parent for job in jobs if not is_remote(job.target)} | {f for f in folders if f}:
         remove_abandoned(folder)
-    return [replace(job, disk=job.root.stat().st_dev) if job.root else job for job in jobs]
+    return [replace(job, disk=job.root.stat().st_dev) if job.root and not is_remote(job.root) else job for job in jobs]
 
 
 def make_folder(job: Job) -> None:
@@ -197,7 +205,7 @@ def make_folder(job: Job) -> None:
     Raises:
         OutputLostError: the output folder is gone. PhotoError: a folder below it cannot be made.
     """
-    if job.root is None:
+    if job.root is None or is_remote(job.root):
         return
     try:
         if not job.root.is_dir() or (job.disk and job.root.stat().st_dev != job.disk):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from deblurcli import __version__
 from deblurcli.batch.jobs import Job, check_existing, failure, make_folder
+from deblurcli.batch.storage import fetched, published
 from deblurcli.errors import DeblurError, OutputLostError, PhotoError
 from deblurcli.tiling import Progress
 
@@ -116,9 +117,10 @@ def _restore(
     from deblurcli.photo.encode import write_photo
 
     check_existing(job, options.overwrite)
-    photo = read_photo(job.source, max_pixels=options.max_pixels or MAX_PIXELS)
-    was_read(photo.pixels.nbytes)
     with ExitStack() as stack:
+        source = stack.enter_context(fetched(job.source))
+        photo = read_photo(source, max_pixels=options.max_pixels or MAX_PIXELS)
+        was_read(photo.pixels.nbytes)
         maps_folder = files = None
         if options.export_maps:
             from deblurcli.maps.export import new_folder
@@ -141,16 +143,18 @@ def _restore(
             _export(maps_folder, deblurrer, photo, result, row)
             row["maps"] = str(options.maps_folder(job))
         make_folder(job)
-        lost = write_photo(
-            job.target,
-            result.photo,
-            format=options.format,
-            depth=options.depth,
-            quality=options.quality,
-            description=_description(deblurrer, job, options, result),
-            overwrite=options.overwrite,
-        )
-    return row | {"sha256": _sum(job.target), "warnings": [*photo.warnings, *result.warnings, *lost]}
+        with published(job.target, options.overwrite) as target:
+            lost = write_photo(
+                target,
+                result.photo,
+                format=options.format,
+                depth=options.depth,
+                quality=options.quality,
+                description=_description(deblurrer, job, options, result),
+                overwrite=options.overwrite,
+            )
+            row["sha256"] = _sum(target)
+    return row | {"warnings": [*photo.warnings, *result.warnings, *lost]}
 
 
 def _sum(path: Path) -> str:
@@ -212,7 +216,8 @@ def is_finished(job: Job, options: Options, network: str, weights: str, precisio
             return False
         if options.export_maps and not (options.maps_folder(job) / "maps.json").is_file():
             return False
-        said = re.search(r"deblur [^;]* settings ([0-9a-f]{8})", read_software(job.target))
+        with fetched(job.target) as target:
+            said = re.search(r"deblur [^;]* settings ([0-9a-f]{8})", read_software(target))
         return said is not None and said[1] == options.sum(job, network, weights, precision)
     except (OSError, PhotoError):
         return False

@@ -24,7 +24,8 @@ from deblurcli.cli.weights import weights
 from deblurcli.errors import INTERRUPTED, NOTHING_DONE, WRONG_USAGE, DeblurError
 
 # What not everybody has installed: as it is imported → as it is called.
-PACKAGES = {name: name for name in ("torch", "onnx", "onnxscript")} | {"skimage": "scikit-image"}
+PACKAGES = {name: name for name in ("torch", "onnx", "onnxscript", "ray")}
+PACKAGES |= {"skimage": "scikit-image", "upath": "universal-pathlib"}
 PATIENCE = 3.0  # seconds
 
 

@@ -13,6 +13,8 @@ import click
 
 from deblurcli.batch.inputs import find_photos
 from deblurcli.batch.jobs import check_existing, plan_jobs, prepared, shard
+from deblurcli.batch.storage import MARK as STORAGE_MARK
+from deblurcli.batch.storage import place
 from deblurcli.cli.options import ShardType, TileType, check_devices, network_options
 from deblurcli.cli.pipe import Pipe, piped
 from deblurcli.errors import INTERRUPTED, UsageError
@@ -122,6 +124,11 @@ def picture_options(command: Any) -> Any:
 @partial(network_options, check=check_devices)
 @picture_options
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Photos in work at a time: read, restored, written.")
+@click.option(
+    "--cluster",
+    type=click.Choice(["ray"]),
+    help="Restore on the machines of a Ray cluster, which RAY_ADDRESS may name.",
+)
 @click.option("--fail-fast", is_flag=True, help="Begin no further photo after one has failed.")
 @click.option(
     "--report", "report_file", type=click.Path(), metavar="FILE", help="List what failed; @FILE feeds it back."
@@ -226,9 +233,9 @@ def _jobs(pipe: Pipe, settings: dict[str, Any], options: Options, names: Names |
     from deblurcli.photo.encode import check_depth, format_for
 
     output = pipe.output
-    if output is None and any(Path(name).is_dir() for name in pipe.photos):
+    if output is None and any(place(name).is_dir() for name in pipe.photos):
         raise UsageError("a folder needs an output folder", "Name one with -o.")
-    skip = None if output is None else Path(output)
+    skip = None if output is None or STORAGE_MARK in output else Path(output)
     found = find_photos(pipe.photos, recursive=settings["recursive"], twins=settings["twins"], skip=skip)
     if found.errors and not found.sources:
         raise found.errors[0]
@@ -236,7 +243,7 @@ def _jobs(pipe: Pipe, settings: dict[str, Any], options: Options, names: Names |
         log.refuse(error)
     for line in found.left_out:
         log.note(line)
-    single = len(pipe.photos) == 1 and [s.path for s in found.sources] == [Path(pipe.photos[0])]
+    single = len(pipe.photos) == 1 and [s.path for s in found.sources] == [place(pipe.photos[0])]
     jobs = plan_jobs(found.sources, output, single=single, names=names, format=options.format)
     for job in jobs:
         check_depth(format_for(job.target, options.format), options.depth)
@@ -261,11 +268,16 @@ def _outcomes(
     if not jobs:
         return
     chosen = {name: settings[name] for name in ("network", "weights", "backend", "precision")}
-    deblurrers = load_on(settings["device"], **chosen)
-    at_once = settings["jobs"] or photos_at_once(deblurrers)
-    yield from restore_all(
-        prepared(jobs, options.maps_dir), options, deblurrers, at_once=at_once, stop=stop, watch=watch
-    )
+    device, at_once = settings["device"], settings["jobs"]
+    if settings["cluster"]:
+        from deblurcli.batch.cluster import restore_on_cluster
+
+        jobs = prepared(jobs, options.maps_dir)
+        yield from restore_on_cluster(jobs, options, **chosen, device=device, at_once=at_once, stop=stop, watch=watch)
+        return
+    deblurrers = load_on(device, **chosen)
+    jobs, at_once = prepared(jobs, options.maps_dir), at_once or photos_at_once(deblurrers)
+    yield from restore_all(jobs, options, deblurrers, at_once=at_once, stop=stop, watch=watch)
 
 
 def _write(path: str, content: bytes) -> None:

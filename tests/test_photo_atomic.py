@@ -98,7 +98,7 @@ def test_failure_after_the_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def no_space(*_: Any) -> None:
         raise OSError(errno.EDQUOT, "Quota exceeded")
 
-    monkeypatch.setattr(tiff.metadata, "add_exif_to_tiff", no_space)
+    monkeypatch.setattr(tiff.metadata, "join_exif_and_tiff", no_space)
     assert "disk is full" in str(failure(tmp_path / "a.tif", description="deblur"))
     assert contents(tmp_path) == {}
 

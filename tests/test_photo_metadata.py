@@ -166,6 +166,7 @@ def test_everything_survives_two_round_trips(tmp_path: Path, first: str, second:
             assert photo.exif == exif
         assert found == expected
         assert found[0x8769, 0x927C] == MAKER_NOTE
+        assert photo.exif is not None and photo.exif.index(MAKER_NOTE) == exif.index(MAKER_NOTE)
 
 
 @pytest.mark.parametrize("format", WITH_METADATA)

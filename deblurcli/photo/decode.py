@@ -20,6 +20,7 @@ from deblurcli.photo.jpeg import check_segments
 from deblurcli.photo.limits import MAX_PIXELS
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.png import read_png
+from deblurcli.photo.raw import RawSettings, read_raw
 from deblurcli.photo.sniff import (
     CONVERT,
     COPY_AGAIN,
@@ -29,7 +30,7 @@ from deblurcli.photo.sniff import (
     identify,
     looks_like_photo,
 )
-from deblurcli.photo.tiff import read_tiff
+from deblurcli.photo.tiff import is_raw, read_tiff
 from deblurcli.photo.webp import read_webp
 
 __all__ = ["MAX_PIXELS", "READABLE_SUFFIXES", "looks_like_photo", "read_photo", "read_software"]
@@ -40,15 +41,19 @@ IPTC_RESOURCE = 0x0404
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
-def read_photo(path: str | PathLike[str], *, max_pixels: int | None = MAX_PIXELS) -> Photo:
-    """Read a JPEG, PNG, TIFF, WebP or BMP file.
+def read_photo(
+    path: str | PathLike[str], *, max_pixels: int | None = MAX_PIXELS, raw: RawSettings | None = None
+) -> Photo:
+    """Read a JPEG, PNG, TIFF, WebP or BMP file, or develop a camera raw file.
 
-    The content decides on the format, not the suffix. Values stay as the file stores them, in the file's colour
-    space (only CMYK becomes sRGB); ``Photo.warnings`` says what had to be changed or dropped.
+    The content decides on the format, not the suffix (which only tells some raw files from TIFF). Values stay as the
+    file stores them, in the file's colour space (only CMYK becomes sRGB); ``Photo.warnings`` says what had to be
+    changed or dropped.
 
     Args:
         path: the file.
         max_pixels: refuse larger pictures before decoding them; None for no limit.
+        raw: how to develop camera raw files; None for the usual way.
 
     Raises:
         PhotoError: the file cannot be read, is no photo, is damaged, cut short or of a kind that is not supported.
@@ -60,6 +65,11 @@ def read_photo(path: str | PathLike[str], *, max_pixels: int | None = MAX_PIXELS
         with path.open("rb") as file:
             kind = identify(path, file.read(HEAD))
             file.seek(0)
+            if kind == "tiff" and is_raw(file):
+                kind = "raw"
+            file.seek(0)
+            if kind == "raw":
+                return read_raw(path, file, max_pixels, raw or RawSettings()).to_photo()
             return _READERS[kind](path, file, max_pixels).to_photo()
     except DeblurError:
         raise

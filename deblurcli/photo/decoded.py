@@ -18,7 +18,10 @@ Samples = NDArray[Any]
 
 @dataclass
 class Decoded:
-    """Samples as they lie in the file, and the metadata beside them (see Photo; ``exif`` still has its orientation)."""
+    """Samples as they lie in the file, and the metadata beside them (see Photo; ``exif`` still has its orientation).
+
+    ``turn`` is the orientation, 1…8, where the format states it elsewhere; None where it is that of ``exif``.
+    """
 
     format: str
     samples: Samples
@@ -26,25 +29,26 @@ class Decoded:
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    turn: int | None = None
     warnings: list[str] = field(default_factory=list)
 
     def to_photo(self) -> Photo:
         """The finished Photo. Alpha and colours become separate, contiguous arrays."""
         self._drop_what_is_too_large()
-        exif, xmp, dpi, turn = self.exif or None, self.xmp or None, self.dpi, 1
-        if exif:
-            try:
-                turn, exif = metadata.orientation(exif), metadata.make_upright(exif)
-            except metadata.DAMAGED:
-                exif = None
-                self.warnings.append("The EXIF data are damaged and were dropped.")
+        exif, xmp, dpi, turn = self.exif or None, self.xmp or None, self.dpi, self.turn or 1
+        samples = self.samples if self.samples.ndim == 3 else self.samples[..., np.newaxis]
+        try:
+            turn = self.turn or (metadata.orientation(exif) if exif else 1)
+            samples = upright(samples, turn)
+            exif = exif and metadata.with_size(metadata.make_upright(exif, turn), samples.shape[1], samples.shape[0])
+        except metadata.DAMAGED:
+            exif = None
+            self.warnings.append("The EXIF data are damaged and were dropped.")
         if turn != 1 and xmp:
             xmp = metadata.upright_xmp(xmp)
         if turn >= 5 and dpi:
             dpi = dpi[1], dpi[0]
 
-        samples = self.samples if self.samples.ndim == 3 else self.samples[..., np.newaxis]
-        samples = upright(samples, turn)
         channels = samples.shape[2]
         gray = channels <= 2
         alpha = np.ascontiguousarray(samples[..., -1]) if channels in (2, 4) else None

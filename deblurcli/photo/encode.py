@@ -19,6 +19,7 @@ from deblurcli.photo.colour import bands
 from deblurcli.photo.decoded import Samples
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.png import write_png
+from deblurcli.photo.sniff import RAW_SUFFIXES
 from deblurcli.photo.tiff import write_tiff
 from deblurcli.photo.transfer import to_codes, to_float
 
@@ -71,10 +72,12 @@ def format_for(path: str | PathLike[str], format: str | None = None) -> str:
 
 
 def suffix_for(source: str | PathLike[str], format: str | None = None) -> str:
-    """The suffix of what becomes of a photo: that of the format asked for, or its own, or .png if it has none."""
+    """The suffix of what becomes of a photo: that of the format asked for, or its own; .tif for raw, else .png."""
     suffix = Path(source).suffix
     if format is None:
-        return suffix if suffix.lower() in WRITABLE_SUFFIXES else ".png"
+        if suffix.lower() in WRITABLE_SUFFIXES:
+            return suffix
+        return ".tif" if suffix.lower() in RAW_SUFFIXES else ".png"
     return FORMATS[format_for(suffix, format)].suffixes[0]
 
 

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from deblurcli.photo.limits import LARGEST_METADATA
 
-Buffer: TypeAlias = bytes | bytearray | mmap
+Buffer: TypeAlias = bytes | bytearray | memoryview | mmap
 
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
 SUB_IFDS: dict[int, dict] = {EXIF_IFD: {INTEROP_IFD: {}}, GPS_IFD: {}}
@@ -25,13 +25,25 @@ TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4
 PRIVATE = 32768
 """Tags from here on are not in the TIFF standard."""
 
+MAKER_NOTE = 0x927C
+FARTHEST = 32768
+"""Up to here a maker note is kept in its place; farther away, the block would become too large for a JPEG file."""
+
+RAW_MARKS = (0x4F52, 0x5352, 0x55)
+"""What raw files of Olympus (RO, RS) and Panasonic have in the place of TIFF's 42."""
+
 
 class Field(NamedTuple):
-    """The value of one tag: its TIFF type, how many items it has, and their bytes in the byte order of the block."""
+    """The value of one tag: its TIFF type, how many items it has, and their bytes in the byte order of the block.
+
+    ``place`` is where the value has to lie, counted from the start of the block; 0 is anywhere. Maker notes hold
+    offsets that count from there, too.
+    """
 
     type: int
     number: int
     data: bytes
+    place: int = 0
 
 
 Tree: TypeAlias = "dict[int, Field | Tree]"
@@ -58,13 +70,13 @@ class Entry(NamedTuple):
     value: int
 
 
-def read_header(block: Buffer) -> Header:
-    """The header of a TIFF structure. Raises ValueError or struct.error where there is none."""
+def read_header(block: Buffer, *, raw: bool = False) -> Header:
+    """The header of a TIFF structure (or ``raw`` file like one). Raises ValueError or struct.error for all else."""
     if block[:2] not in (b"II", b"MM"):
         raise ValueError("no TIFF header")
     order = "<" if block[:2] == b"II" else ">"
     (magic,) = struct.unpack_from(order + "H", block, 2)
-    if magic == 42:
+    if magic == 42 or (raw and magic in RAW_MARKS):
         return Header(order, *struct.unpack_from(order + "I", block, 4))
     if magic == 43:
         return Header(order, *struct.unpack_from(order + "Q", block, 8), big=True)
@@ -128,26 +140,49 @@ def _read_ifd(block: Buffer, header: Header, offset: int, sub_ifds: dict[int, di
             size += len(field.data)
             if size > LARGEST_METADATA:
                 raise ValueError("the values of its fields overlap or are too large")
+            if tag == MAKER_NOTE and len(field.data) > 4 and not header.big:
+                (place,) = header.unpack("I", block, entry.value)
+                tree[tag] = field._replace(place=place if place <= FARTHEST else 0)
     return tree
 
 
-def write_ifd(tree: Tree, order: str, base: int) -> bytes:
-    """An IFD to be placed at offset ``base`` (even), followed by its values and sub-IFDs. No next IFD."""
-    values_at = base + 2 + 12 * len(tree) + 4
-    head, values = bytearray(struct.pack(order + "H", len(tree))), bytearray()
+def write_ifd(tree: Tree, order: str, base: int, slots: dict[int, bytes] | None = None) -> bytes:
+    """An IFD to be placed at offset ``base`` (even), followed by its values and sub-IFDs. No next IFD.
+
+    Values that have a place of their own are taken to lie there. ``slots`` are finished entries, 12 bytes each, that
+    join those of the tree.
+    """
+    slots = dict(slots or {})
+    values_at, values = base + 2 + 12 * len(tree.keys() | slots.keys()) + 4, bytearray()
     for tag, field in sorted(tree.items(), key=lambda item: item[0]):
+        here = values_at + len(values)
         if isinstance(field, dict):
-            head += struct.pack(order + "HHII", tag, LONG, 1, values_at + len(values))
-            values += write_ifd(field, order, values_at + len(values))
+            slots[tag] = struct.pack(order + "HHII", tag, LONG, 1, here)
+            values += write_ifd(field, order, here)
+        elif field.place:
+            slots[tag] = struct.pack(order + "HHII", tag, field.type, field.number, field.place)
         elif len(field.data) <= 4:
-            head += struct.pack(order + "HHI", tag, field.type, field.number) + field.data.ljust(4, b"\0")
+            slots[tag] = struct.pack(order + "HHI", tag, field.type, field.number) + field.data.ljust(4, b"\0")
         else:
-            head += struct.pack(order + "HHII", tag, field.type, field.number, values_at + len(values))
+            slots[tag] = struct.pack(order + "HHII", tag, field.type, field.number, here)
             values += field.data + b"\0" * (len(field.data) % 2)
-    return bytes(head + b"\0\0\0\0" + values)
+    entries = b"".join(slots[tag] for tag in sorted(slots))
+    return struct.pack(order + "H", len(slots)) + entries + bytes(4) + bytes(values)
 
 
 def write_block(tree: Tree, order: str) -> bytes:
-    """A whole EXIF block."""
-    mark = b"II" if order == "<" else b"MM"
-    return mark + struct.pack(order + "HI", 42, 8) + write_ifd(tree, order, 8)
+    """A whole EXIF block. A value that has a place of its own comes first, the IFDs behind it."""
+    start = bytearray(8)
+    for field in _placed(tree):
+        start = start.ljust(field.place, b"\0") + field.data
+    start += bytes(len(start) % 2)
+    struct.pack_into(order + "2sHI", start, 0, b"II" if order == "<" else b"MM", 42, len(start))
+    return bytes(start) + write_ifd(tree, order, len(start))
+
+
+def _placed(tree: Tree) -> Iterator[Field]:
+    for field in tree.values():
+        if isinstance(field, dict):
+            yield from _placed(field)
+        elif field.place:
+            yield field

@@ -18,8 +18,10 @@ from deblurcli.photo.ifd import Buffer, Entry, Field, Header
 
 SOFTWARE, ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0131, 0x0112, 0x011A, 0x011B, 0x0128
 CENTIMETRES, INCHES = 3, 2
+STRIP_OFFSETS = (0x0111, 0x0144)
+"""Where a TIFF file's strips or tiles are."""
 THUMBNAIL_OFFSET, THUMBNAIL_LENGTH = 0x0201, 0x0202
-MAKER_NOTE = 0x927C
+COLOR_SPACE, UNCALIBRATED, WIDTH, HEIGHT = 0xA001, 0xFFFF, 0xA002, 0xA003
 
 # Pairs of fields that change places when a picture is turned by 90°: its size in the first and in the EXIF IFD,
 # its resolution, and that of the focal plane.
@@ -46,13 +48,14 @@ def orientation(exif: bytes) -> int:
     return value if 1 <= value <= 8 else 1
 
 
-def make_upright(exif: bytes) -> bytes:
+def make_upright(exif: bytes, turn: int | None = None) -> bytes:
     """The block for a picture whose pixels have been turned upright: orientation 1, no (outdated) thumbnail.
 
-    Everything else stays where it is; a picture turned by 90° has its widths and heights swapped.
+    Everything else stays where it is; a picture turned by 90° has its widths and heights swapped. ``turn`` is the
+    orientation where another one counts than that of the block.
     """
     header, found = _first_ifd(exif)
-    turned = orientation(exif) >= 5
+    turned = (turn or orientation(exif)) >= 5
     block = bytearray(exif)
     if ORIENTATION in found:
         entry = found[ORIENTATION]
@@ -141,39 +144,75 @@ def upright_xmp(xmp: bytes) -> bytes:
     return re.sub(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]", rb"\g<1>1", xmp)
 
 
-def exif_of_tiff(data: Buffer, skip: Collection[int] = ()) -> bytes | None:
+def with_size(exif: bytes, width: int, height: int) -> bytes:
+    """The block with this size in px, where it states one."""
+    return _with_numbers(exif, {WIDTH: width, HEIGHT: height})
+
+
+def with_color_space(exif: bytes, *, srgb: bool) -> bytes:
+    """The block saying that the colours are sRGB, or that their profile tells, where it says anything of them."""
+    return _with_numbers(exif, {COLOR_SPACE: 1 if srgb else UNCALIBRATED})
+
+
+def _with_numbers(exif: bytes, numbers: dict[int, int]) -> bytes:
+    """The block with other numbers in fields of its EXIF IFD; those that it has not are not added."""
+    header, first = _first_ifd(exif)
+    if ifd.EXIF_IFD not in first:
+        return exif
+    (offset,) = header.unpack("I", exif, first[ifd.EXIF_IFD].value)
+    block = bytearray(exif)
+    for tag, entry in ifd.entries(exif, header, offset):
+        if tag in numbers:
+            short = entry.type == ifd.SHORT and numbers[tag] < 2**16
+            number = struct.pack(header.order + ("HH" if short else "I"), numbers[tag], *((0,) if short else ()))
+            kind = ifd.SHORT if short else ifd.LONG
+            struct.pack_into(header.order + "HI4s", block, entry.position + 2, kind, 1, number)
+    return bytes(block)
+
+
+def exif_of_tiff(data: Buffer, skip: Collection[int] = (), *, raw: bool = False) -> bytes | None:
     """What a TIFF file says about the photo, as an EXIF block in the file's byte order, or None if it says nothing.
 
     The block has the fields of the first IFD that describe the photo, its orientation, and the EXIF and GPS IFDs,
-    every value byte for byte. Fields to ``skip`` are left out.
+    every value byte for byte, and the maker notes where they were, if that is not far into the file. Fields to
+    ``skip`` are left out. ``raw`` files may have marks of their own in the place of TIFF's.
     """
-    header = ifd.read_header(data)
+    header = ifd.read_header(data, raw=raw)
     wanted = (DESCRIPTIVE | {ORIENTATION}) - set(skip)
     tree = {tag: field for tag, field in ifd.read_tree(data, header).items() if tag in wanted}
     block = ifd.write_block(tree, header.order)
     return block if tree.keys() - {ORIENTATION} or orientation(block) != 1 else None
 
 
-def add_exif_to_tiff(file: BinaryIO, exif: bytes) -> None:
-    """Give a finished (not Big-) TIFF file of the same byte order the fields of an EXIF block.
+def join_exif_and_tiff(file: BinaryIO, exif: bytes, start: int) -> None:
+    """Make one TIFF file of an EXIF block and of a finished (not Big-) TIFF file of the same byte order behind it.
 
-    The first IFD is written again at the end of the file, where the new fields fit in.
+    The first IFD is written again at the end: the picture's fields, and those of the block that describe the photo.
+    The block stays as it is, so that everything its offsets point to, also those in maker notes, is where it was.
+
+    Args:
+        file: begins with the block; from ``start`` on, it is the TIFF file.
     """
     file.flush()
-    with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-        header = ifd.read_header(data)
-        tree = ifd.read_tree(data, header)
+    with mmap(file.fileno(), 0, access=ACCESS_READ) as data, memoryview(data) as view:
+        header = ifd.read_header(view[start:])
+        if header.big or len(data) + 2**16 >= 2**32:
+            raise ValueError("the TIFF file is too large for an EXIF block")
+        tree = ifd.read_tree(view[start:], header)
         end = len(data)
-    source = ifd.read_header(exif)
-    if header.big or source.order != header.order:
+    source, found = _first_ifd(exif)
+    if source.order != header.order:
         raise ValueError("the EXIF block does not fit the TIFF file")
+    for tag in STRIP_OFFSETS:
+        if isinstance(field := tree.get(tag), Field):
+            kind = f"{header.order}{field.number}{'H' if field.type == ifd.SHORT else 'I'}"
+            places = (place + start for place in struct.unpack(kind, field.data))
+            data = struct.pack(f"{header.order}{field.number}I", *places)
+            tree[tag] = Field(ifd.LONG, field.number, data)
     base = end + end % 2
-    described = {tag: field for tag, field in ifd.read_tree(exif, source).items() if tag in DESCRIPTIVE}
-    addition = ifd.write_ifd(described | tree, header.order, base)
-    if base + len(addition) >= 2**32:
-        raise ValueError("the TIFF file is too large for an EXIF block")
+    slots = {tag: exif[e.position : e.position + 12] for tag, e in found.items() if tag in DESCRIPTIVE - tree.keys()}
     file.seek(end)
-    file.write(b"\0" * (base - end) + addition)
+    file.write(bytes(base - end) + ifd.write_ifd(tree, header.order, base, slots))
     file.seek(4)
     file.write(struct.pack(header.order + "I", base))
 

@@ -16,7 +16,7 @@ class Photo:
         pixels: (H, W, 3) RGB uint8, uint16 or float32, in the file's own colour space; gray is repeated three times.
         alpha: (H, W), same dtype as ``pixels``, straight (not premultiplied), or None.
         gray: the file held a single channel, and the output should too.
-        format: the file's format, lower case: "jpeg", "png", "tiff", "webp", "bmp".
+        format: the file's format, lower case: "jpeg", "png", "tiff", "webp", "bmp", "raw".
         icc: the colour profile, byte for byte, or None.
         exif: the EXIF block as a TIFF structure (without the ``Exif\\0\\0`` prefix), orientation reset to 1, or None.
         xmp: the XMP packet, or None.

@@ -11,12 +11,13 @@ from deblurcli.photo.limits import LARGEST_METADATA, MAX_CHANNELS, MAX_PIXEL_BYT
 HEAD = 512
 """How many bytes from the start of a file ``identify`` wants to see."""
 
-READABLE_SUFFIXES = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib"]
-)
 _RAW_NAMES = "3fr arw cr2 cr3 crw dcr dng erf iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f"
 RAW_SUFFIXES = frozenset(f".{name}" for name in _RAW_NAMES.split())
+READABLE_SUFFIXES = RAW_SUFFIXES | {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib")
+}
 
+READABLE = "Readable are JPEG, PNG, TIFF, WebP, BMP and camera raw."
 CONVERT = "Convert it to TIFF, PNG or JPEG first."
 DEVELOP = "Develop it to a 16-bit TIFF first, with a raw converter such as darktable or RawTherapee."
 COPY_AGAIN = "Copy or download it again from where it came."
@@ -48,7 +49,7 @@ def looks_like_photo(path: str | PathLike[str]) -> bool:
 
 
 def identify(path: Path, head: bytes) -> str:
-    """The format of a file that starts with ``head``: "jpeg", "png", "tiff", "webp" or "bmp".
+    """The format of a file that starts with ``head``: "jpeg", "png", "tiff", "webp", "bmp" or "raw".
 
     Camera raw files are told by suffix as well, for many of them are TIFF or even JPEG files by their first bytes
     and would be read as their small preview. Raises PhotoError for everything else, saying what it is.
@@ -57,7 +58,7 @@ def identify(path: Path, head: bytes) -> str:
         raise PhotoError(path, "is empty (0 bytes)", COPY_AGAIN)
     suffix = path.suffix.lower()
     if suffix in RAW_SUFFIXES or head.startswith(_RAW) or (head[8:10] == b"CR" and head.startswith(_TIFF)):
-        raise PhotoError(path, "is a camera raw file, which is not supported yet", DEVELOP)
+        return "raw"
     for start, name in _READABLE.items():
         if head.startswith(start):
             return name
@@ -67,12 +68,11 @@ def identify(path: Path, head: bytes) -> str:
         return "webp"
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BITMAP_HEADERS:
         return "bmp"
-    what = _describe(head)
-    if what == "a camera raw file":
-        raise PhotoError(path, f"is {what}, which is not supported yet", DEVELOP)
-    if what:
+    if head[4:12] == b"ftypcrx ":
+        return "raw"
+    if what := _describe(head):
         raise PhotoError(path, f"is {what}, which is not supported yet", CONVERT)
-    raise PhotoError(path, f"is not a photo: {_content(head)}", "Readable are JPEG, PNG, TIFF, WebP and BMP.")
+    raise PhotoError(path, f"is not a photo: {_content(head)}", READABLE)
 
 
 def check_size(path: Path, width: int, height: int, channels: int, max_pixels: int | None) -> None:
@@ -106,8 +106,6 @@ def _describe(head: bytes) -> str:
     """A picture or document format that is known but not read, or an empty text."""
     if head[4:8] == b"ftyp":
         brand = head[8:12]
-        if brand == b"crx ":
-            return "a camera raw file"
         if brand in (b"avif", b"avis"):
             return "an AVIF picture"
         if brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"):

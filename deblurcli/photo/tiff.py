@@ -6,7 +6,7 @@ import logging
 import math
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 import tifffile
@@ -17,7 +17,7 @@ from deblurcli.photo import colour, ifd, metadata
 from deblurcli.photo.decoded import Decoded, Samples
 from deblurcli.photo.limits import LARGEST_TILE, MAX_TILES
 from deblurcli.photo.photo import Photo
-from deblurcli.photo.sniff import CONVERT, COPY_AGAIN, DEVELOP, check_size
+from deblurcli.photo.sniff import CONVERT, COPY_AGAIN, check_size
 
 XMP, DNG_VERSION, SUB_IFDS, IPTC, IMAGE_DESCRIPTION = 700, 50706, 330, 33723, 270
 BUFFER = 2**24
@@ -52,8 +52,26 @@ def read_tiff(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
 
 def write_tiff(file: BinaryIO, samples: Samples, photo: Photo) -> list[str]:
     """Encode (H, W) or (H, W, C) samples, losslessly compressed, with the metadata of ``photo``. Returns warnings."""
+    if photo.exif:
+        try:
+            file.write(photo.exif.ljust(len(photo.exif) + -len(photo.exif) % 16, b"\0"))
+            start = file.tell()
+            _write_picture(file, samples, photo, ifd.read_header(photo.exif).order)
+            metadata.join_exif_and_tiff(file, photo.exif, start)
+            return []
+        except metadata.DAMAGED as error:
+            file.seek(0)
+            file.truncate()
+            warning = f"The EXIF data were dropped: {error}."
+    else:
+        warning = ""
+    _write_picture(file, samples, photo, "<")
+    return [warning] if warning else []
+
+
+def _write_picture(file: BinaryIO, samples: Samples, photo: Photo, order: Literal["<", ">"]) -> None:
+    """A TIFF file from where ``file`` stands on."""
     channels = samples.shape[2] if samples.ndim == 3 else 1
-    order = ifd.read_header(photo.exif).order if photo.exif else "<"
     # Upright, said aloud: some readers look for an orientation in the XMP packet otherwise.
     tags: list[tuple[int, int, int, int | bytes, bool]] = [(metadata.ORIENTATION, ifd.SHORT, 1, 1, True)]
     if photo.xmp:
@@ -73,18 +91,22 @@ def write_tiff(file: BinaryIO, samples: Samples, photo: Photo) -> list[str]:
             software=False,
             metadata=None,
         )
-    if photo.exif:
-        try:
-            metadata.add_exif_to_tiff(file, photo.exif)
-        except metadata.DAMAGED as error:
-            return [f"The EXIF data were dropped: {error}."]
-    return []
+
+
+def is_raw(file: BinaryIO) -> bool:
+    """Whether a TIFF file is a camera raw file by another name; one that is damaged is not."""
+    try:
+        with tifffile.TiffFile(file) as tiff:
+            page = tiff.pages.first
+            assert isinstance(page, TiffPage)
+            if page.photometric in (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW) or DNG_VERSION in page.tags:
+                return True
+            return bool(page.is_reduced and SUB_IFDS in page.tags)
+    except Exception:  # read_tiff will say what is wrong
+        return False
 
 
 def _refuse(path: Path, page: TiffPage, max_pixels: int | None) -> None:
-    raw = page.photometric in (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW) or DNG_VERSION in page.tags
-    if raw or (page.is_reduced and SUB_IFDS in page.tags):
-        raise PhotoError(path, "is a camera raw file, which is not supported yet", DEVELOP)
     check_size(path, page.imagewidth, page.imagelength, page.samplesperpixel, max_pixels)
     name = getattr(page.photometric, "name", str(page.photometric))
     colours = _COLOURS.get(page.photometric)  # type: ignore[call-overload]

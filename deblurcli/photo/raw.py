@@ -1,0 +1,178 @@
+"""Camera raw files, developed by LibRaw (rawpy): as the camera measured the light, without a look of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import BytesIO
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import rawpy
+from PIL import JpegImagePlugin
+
+from deblurcli.errors import PhotoError, UsageError
+from deblurcli.photo import ifd, metadata
+from deblurcli.photo.boxes import boxes
+from deblurcli.photo.decoded import Decoded
+from deblurcli.photo.profiles import SPACES, SRGB_CURVE, icc_profile
+from deblurcli.photo.sniff import COPY_AGAIN, DEVELOP, check_size
+
+XMP, JPEG_FROM_RAW = 700, 0x2E
+CANON_CR3 = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
+# LibRaw's flip counts otherwise: → the EXIF orientation that means the same.
+_ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
+_SPACES = {
+    "srgb": rawpy.ColorSpace.sRGB,
+    "p3": rawpy.ColorSpace.P3D65,
+    "adobe": rawpy.ColorSpace.Adobe,
+    "prophoto": rawpy.ColorSpace.ProPhoto,
+}
+_HIGHLIGHTS = {
+    "clip": rawpy.HighlightMode.Clip,
+    "blend": rawpy.HighlightMode.Blend,
+    "rebuild": rawpy.HighlightMode.ReconstructDefault,
+}
+WHITE_BALANCES = ("camera", "auto", "daylight")
+HIGHLIGHTS = tuple(_HIGHLIGHTS)
+
+
+@dataclass(frozen=True)
+class RawSettings:
+    """How camera raw files are developed.
+
+    Attributes:
+        space: colour space of the result, a name in ``profiles.SPACES``.
+        exposure: stops by which the picture becomes lighter.
+        white_balance: as the camera noted it, worked out from the picture, or for daylight.
+        highlights: what becomes of light that some channels could not hold: white, blended with those that could
+            (darker as a whole), or rebuilt from them.
+        half: half as wide and high, from blocks of 2 × 2 sensor pixels; for previews.
+    """
+
+    space: str = "srgb"
+    exposure: float = 0.0
+    white_balance: Literal["camera", "auto", "daylight"] = "camera"
+    highlights: Literal["clip", "blend", "rebuild"] = "clip"
+    half: bool = False
+
+    def __post_init__(self) -> None:
+        known = {"space": SPACES, "white_balance": WHITE_BALANCES, "highlights": HIGHLIGHTS}
+        for name, values in known.items():
+            if getattr(self, name) not in values:
+                raise UsageError(f"raw: {name} is one of {', '.join(values)}, not {getattr(self, name)}")
+        if not -8 <= self.exposure <= 8:
+            raise UsageError(f"raw: exposure is between -8 and 8 stops, not {self.exposure:g}")
+
+
+def read_raw(path: Path, file: BinaryIO, max_pixels: int | None, settings: RawSettings) -> Decoded:
+    """Develop a raw file: 16 bits, in the colour space of ``settings``, no automatic brightening.
+
+    Raises PhotoError for what LibRaw does not know, and for files that are damaged or cut short.
+    """
+    warnings: list[str] = []
+    with _libraw_errors(path), rawpy.imread(str(path)) as raw:
+        check_size(path, raw.sizes.raw_width, raw.sizes.raw_height, 1, max_pixels)
+        turn = _ORIENTATIONS.get(raw.sizes.flip, 1)
+        raw.unpack()
+        white_balance = settings.white_balance
+        if white_balance == "camera" and not any(raw.camera_whitebalance):
+            white_balance = "daylight"
+            warnings.append("The camera noted no white balance: that for daylight was taken.")
+        curve = SPACES[settings.space].curve
+        white_levels: Sequence[int] = raw.camera_white_level_per_channel or (0,)
+        samples = raw.postprocess(
+            output_bps=16,
+            output_color=_SPACES[settings.space],
+            gamma=(2.4, 12.92) if curve == SRGB_CURVE else (curve[0], 0),
+            use_camera_wb=white_balance == "camera",
+            use_auto_wb=white_balance == "auto",
+            no_auto_bright=True,
+            adjust_maximum_thr=0.0,  # or white would be the lightest pixel of each photo
+            user_sat=min(white_levels) or None,
+            bright=2**settings.exposure,
+            highlight_mode=_HIGHLIGHTS[settings.highlights],
+            half_size=settings.half,
+            user_flip=0,
+        )
+        preview = _preview(raw)
+    decoded = Decoded("raw", samples, icc=icc_profile(settings.space), turn=turn, warnings=warnings)
+    with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        try:
+            _read_metadata(data, preview, decoded)
+        except (*metadata.DAMAGED, OSError, SyntaxError):
+            decoded.exif = None
+    if decoded.exif is None:
+        warnings.append("No EXIF data were found in the raw file.")
+    else:
+        decoded.exif = metadata.with_color_space(decoded.exif, srgb=settings.space == "srgb")
+        decoded.dpi = metadata.resolution(decoded.exif)
+    return decoded
+
+
+@contextmanager
+def _libraw_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (rawpy.LibRawFileUnsupportedError, rawpy.NotSupportedError) as error:
+        what = "is a camera raw file of a kind that is not supported, or none in spite of its name"
+        raise PhotoError(path, what, DEVELOP) from error
+    except rawpy.LibRawIOError as error:
+        raise PhotoError(path, "is a camera raw file that is damaged or cut short", COPY_AGAIN) from error
+    except rawpy.LibRawUnsufficientMemoryError as error:
+        raise MemoryError from error
+    except rawpy.LibRawError as error:
+        detail = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else error
+        raise PhotoError(path, f"is a camera raw file that cannot be developed ({detail})", COPY_AGAIN) from error
+
+
+def _preview(raw: Any) -> bytes:
+    """The JPEG preview inside, or nothing."""
+    with suppress(rawpy.LibRawError):
+        thumb = raw.extract_thumb()
+        if thumb.format == rawpy.ThumbFormat.JPEG:
+            return thumb.data
+    return b""
+
+
+def _read_metadata(data: mmap, preview: bytes, decoded: Decoded) -> None:
+    """EXIF and XMP from where the makers put them: a TIFF structure, the boxes of a CR3 file, or the preview."""
+    if data[4:8] == b"ftyp":
+        decoded.exif = _exif_of_cr3(data, decoded)
+    elif data[:2] in (b"II", b"MM"):
+        header = ifd.read_header(data, raw=True)
+        found = dict(ifd.entries(data, header, header.offset))
+        if XMP in found and (packet := ifd.read_field(data, header, found[XMP])):
+            decoded.xmp = packet.data
+        if JPEG_FROM_RAW in found and (whole := ifd.read_field(data, header, found[JPEG_FROM_RAW])):
+            decoded.exif = _exif_of_jpeg(whole.data)  # Panasonic keeps the maker notes there
+        decoded.exif = decoded.exif or metadata.exif_of_tiff(data, raw=True)
+    if decoded.exif is None and preview:
+        decoded.exif = _exif_of_jpeg(preview)
+
+
+def _exif_of_jpeg(data: bytes) -> bytes | None:
+    image = JpegImagePlugin.JpegImageFile(BytesIO(data))
+    return (image.info.get("exif") or b"").removeprefix(b"Exif\0\0") or None
+
+
+def _exif_of_cr3(data: mmap, decoded: Decoded) -> bytes | None:
+    """A block of the parts that a CR3 file keeps apart: the first IFD, and the EXIF and GPS IFDs."""
+    (moov,) = (body for kind, body in boxes(memoryview(data)) if kind == b"moov")
+    uuids = (bytes(body) for kind, body in boxes(moov) if kind == b"uuid")
+    (canon,) = (body[16:] for body in uuids if body[:16] == CANON_CR3)
+    parts = {kind: bytes(body) for kind, body in boxes(memoryview(canon))}
+    header = ifd.read_header(parts[b"CMT1"])
+    tree: ifd.Tree = {
+        tag: field
+        for tag, field in ifd.read_tree(parts[b"CMT1"], header).items()
+        if tag in metadata.DESCRIPTIVE and not isinstance(field, dict)
+    }
+    for tag, kind in ((ifd.EXIF_IFD, b"CMT2"), (ifd.GPS_IFD, b"CMT4")):
+        if kind in parts and (found := ifd.read_tree(parts[kind], ifd.read_header(parts[kind]))):
+            tree[tag] = found
+    if b"CMT3" in parts:
+        decoded.warnings.append("Canon's maker notes were dropped: CR3 files keep them apart from the EXIF data.")
+    return ifd.write_block(tree, header.order)

@@ -1,0 +1,215 @@
+"""Camera raw files: the light as it was, in the colour space asked for, upright, with what the camera noted."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bayer import MAKER_NOTE, middles, patches, write_dng
+from PIL import Image, ImageCms
+
+from deblurcli.errors import PhotoError, UsageError
+from deblurcli.photo import ifd, metadata
+from deblurcli.photo.decode import read_photo
+from deblurcli.photo.encode import write_photo
+from deblurcli.photo.photo import Photo
+from deblurcli.photo.profiles import SPACES, icc_profile
+from deblurcli.photo.raw import RawSettings
+from deblurcli.photo.transfer import linear_to_srgb
+
+SHARED = Path(__file__).parents[2] / "shared" / "photos" / "files"
+
+# As published: IEC 61966-2-1 (as the ICC's sRGB profiles have it), Apple's Display P3, Adobe RGB (1998) Color Image
+# Encoding 4.3.6.1 and Kodak's ProPhoto profile: XYZ of red, green and blue under D50.
+COLORANTS = {
+    "srgb": [(0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410)],
+    "p3": [(0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407)],
+    "adobe": [(0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)],
+    "prophoto": [(0.79767, 0.28804, 0.00000), (0.13519, 0.71188, 0.00000), (0.03134, 0.00008, 0.82489)],
+}
+
+
+@pytest.fixture(scope="module")
+def dng(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("raw") / "a.dng"
+    write_dng(path, patches())
+    return path
+
+
+def developed(path: Path, **settings: Any) -> Photo:
+    return read_photo(path, raw=RawSettings(**settings))
+
+
+def lab(photo: Photo) -> np.ndarray:
+    """The middles of the patches as LittleCMS sees them through the profile, (4, 6, 3) Lab."""
+    codes = np.ascontiguousarray(middles(photo.pixels) >> 8).astype(np.uint8)
+    source = ImageCms.ImageCmsProfile(BytesIO(photo.icc or b""))
+    to_lab = ImageCms.buildTransform(
+        source, ImageCms.createProfile("LAB"), "RGB", "LAB", ImageCms.Intent.RELATIVE_COLORIMETRIC
+    )
+    image = ImageCms.applyTransform(Image.fromarray(codes), to_lab)
+    assert image is not None
+    coded = np.asarray(image).astype(np.float64)
+    return np.dstack([coded[..., 0] / 2.55, coded[..., 1:].astype(np.uint8).astype(np.int8)])
+
+
+# Profiles
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_profiles_have_the_published_primaries(space: str) -> None:
+    profile: Any = ImageCms.ImageCmsProfile(BytesIO(icc_profile(space))).profile
+    found = [profile.red_colorant[0], profile.green_colorant[0], profile.blue_colorant[0]]
+    np.testing.assert_allclose(found, COLORANTS[space], atol=5e-4)
+    assert profile.profile_description == SPACES[space].title
+    assert icc_profile(space) == icc_profile(space)
+
+
+def test_profile_of_srgb_is_that_of_littlecms() -> None:
+    ours = ImageCms.ImageCmsProfile(BytesIO(icc_profile("srgb")))
+    theirs = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    codes = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    back = ImageCms.profileToProfile(Image.fromarray(codes), ours, theirs)
+    assert np.abs(np.asarray(back).astype(int) - codes).max() <= 1
+
+
+# Pixels
+
+
+def test_light_is_developed_as_it_was(dng: Path) -> None:
+    photo = developed(dng)
+    assert (photo.format, photo.pixels.dtype, photo.warnings) == ("raw", np.uint16, ())
+    expected = linear_to_srgb(middles(patches()))
+    np.testing.assert_allclose(middles(photo.picture), expected, atol=0.004)
+
+
+@pytest.mark.parametrize("space", sorted(SPACES.keys() - {"srgb"}))
+def test_colours_are_the_same_in_every_space(dng: Path, space: str) -> None:
+    difference = np.linalg.norm(lab(developed(dng, space=space)) - lab(developed(dng)), axis=-1)
+    assert difference.max() < 2.5  # both were rounded to 8 bits, and to whole steps of Lab
+    assert difference.mean() < 0.8
+
+
+def test_exposure_is_in_stops(dng: Path, tmp_path: Path) -> None:
+    write_dng(tmp_path / "dark.dng", patches() * 0.9, exposure=2)
+    lighter = developed(tmp_path / "dark.dng", exposure=2)
+    write_dng(tmp_path / "light.dng", patches() * 0.9)
+    np.testing.assert_allclose(middles(lighter.picture), middles(developed(tmp_path / "light.dng").picture), atol=0.004)
+
+
+def test_nothing_is_brightened_by_itself(tmp_path: Path) -> None:
+    write_dng(tmp_path / "a.dng", patches() * 0.1)
+    np.testing.assert_allclose(
+        middles(developed(tmp_path / "a.dng").picture), linear_to_srgb(middles(patches()) * 0.1), atol=0.004
+    )
+
+
+def test_white_balance(dng: Path) -> None:
+    # Daylight is what ColorMatrix says of D65, and that it sees as sRGB: there, no channel is scaled.
+    daylight = middles(developed(dng, white_balance="daylight").picture)
+    assert daylight[0, 1, 1] > daylight[0, 1, 2] > daylight[0, 1, 0]
+    as_shot, auto = (middles(developed(dng, white_balance=b).picture) for b in ("camera", "auto"))
+    assert np.ptp(as_shot[0], axis=-1).max() < 0.002
+    assert np.abs(auto - as_shot).max() > 0.002
+
+
+def test_highlights(tmp_path: Path) -> None:
+    light = np.broadcast_to(np.array([0.95, 0.7, 1.6]), (64, 96, 3)).copy()  # blue is beyond what the sensor holds
+    write_dng(tmp_path / "a.dng", light * 1.4)
+    seen = {kind: developed(tmp_path / "a.dng", highlights=kind).picture[32, 48] for kind in ("clip", "blend")}
+    assert seen["clip"].max() == 1
+    assert seen["blend"][2] < 1
+    assert (developed(tmp_path / "a.dng", highlights="rebuild").picture[32, 48] < 1).any()
+
+
+def test_half_size(dng: Path) -> None:
+    half = developed(dng, half=True)
+    assert half.pixels.shape == (32, 48, 3)
+    np.testing.assert_allclose(middles(half.picture, 8), linear_to_srgb(middles(patches())), atol=0.004)
+    assert half.exif is not None and exif_numbers(half.exif)[0xA002] == 48
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_upright_and_only_once(tmp_path: Path, orientation: int) -> None:
+    write_dng(tmp_path / "a.dng", patches(), orientation=orientation)
+    photo = developed(tmp_path / "a.dng")
+    turned = np.rot90(linear_to_srgb(middles(patches())), {1: 0, 3: 2, 6: 3, 8: 1}[orientation])
+    side = 16
+    offsets = slice(side // 2, None, side)
+    np.testing.assert_allclose(photo.picture[offsets, offsets], turned, atol=0.02)
+    assert photo.exif is not None and metadata.orientation(photo.exif) == 1
+    assert exif_numbers(photo.exif)[0xA002] == photo.pixels.shape[1]
+    write_photo(tmp_path / "b.tif", photo)
+    assert read_photo(tmp_path / "b.tif").pixels.shape == photo.pixels.shape
+
+
+# Metadata
+
+
+def exif_numbers(exif: bytes) -> dict[int, int]:
+    """The EXIF IFD's fields that hold one number."""
+    header = ifd.read_header(exif)
+    tree = ifd.read_tree(exif, header)[ifd.EXIF_IFD]
+    assert isinstance(tree, dict)
+    kinds = {ifd.SHORT: "H", ifd.LONG: "I"}
+    fields = {tag: f for tag, f in tree.items() if not isinstance(f, dict) and f.type in kinds and f.number == 1}
+    return {tag: header.unpack(kinds[f.type], f.data, 0)[0] for tag, f in fields.items()}
+
+
+@pytest.mark.parametrize(("space", "number"), [("srgb", 1), ("prophoto", 0xFFFF)])
+@pytest.mark.parametrize("suffix", ["tif", "png", "jpg"])
+def test_what_the_camera_noted_comes_along(dng: Path, tmp_path: Path, space: str, number: int, suffix: str) -> None:
+    write_photo(tmp_path / f"a.{suffix}", developed(dng, space=space))
+    photo = read_photo(tmp_path / f"a.{suffix}")
+    assert photo.icc == icc_profile(space)
+    assert photo.exif is not None
+    assert MAKER_NOTE in photo.exif
+    assert exif_numbers(photo.exif) == {0x8827: 400, 0xA001: number, 0xA002: 96, 0xA003: 64}
+    with Image.open(tmp_path / f"a.{suffix}") as image:
+        assert image.getexif()[272] == "Model 5"
+
+
+# What cannot be developed
+
+
+def test_dng_by_another_name(dng: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(dng.read_bytes())
+    assert read_photo(tmp_path / "a.tif").format == "raw"
+
+
+def test_limit_on_pixels(dng: Path) -> None:
+    with pytest.raises(PhotoError, match="96 × 64 pixels"):
+        read_photo(dng, max_pixels=96 * 64 - 1)
+
+
+@pytest.mark.parametrize("rest", [0.9, 0.5, 0.1, 0.01])
+def test_cut_short(dng: Path, tmp_path: Path, rest: float) -> None:
+    whole = dng.read_bytes()
+    (tmp_path / "a.dng").write_bytes(whole[: int(len(whole) * rest)])
+    with pytest.raises(PhotoError, match="raw") as caught:
+        read_photo(tmp_path / "a.dng")
+    assert caught.value.hint
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the raw files are not here")
+def test_real_raw_files() -> None:
+    photo = read_photo(SHARED / "raw" / "colorchart.dng")
+    assert photo.pixels.shape == (1156, 1734, 3)
+    assert photo.exif is not None
+    corrupt = sorted((SHARED / "raw_corrupt").iterdir())
+    assert corrupt
+    for path in corrupt:
+        with pytest.raises(PhotoError, match="damaged or cut short") as caught:
+            read_photo(path)
+        assert str(path) in str(caught.value) and caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"space": "cmyk"}, {"white_balance": "green"}, {"highlights": "none"}, {"exposure": 9.0}]
+)
+def test_settings_that_make_no_sense(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        RawSettings(**wrong)

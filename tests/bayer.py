@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,13 @@ def middles(picture: np.ndarray, side: int = 16) -> np.ndarray:
     return picture[side // 2 :: side, side // 2 :: side]
 
 
-def write_dng(path: Path, linear: np.ndarray, *, orientation: int = 1, exposure: float = 0.0) -> None:
-    """Write (H, W, 3) linear light in [0, 1] as a raw file, underexposed by so many stops."""
+def write_dng(path: Path, linear: np.ndarray, **how: Any) -> None:
+    """Write (H, W, 3) linear light in [0, 1] as a raw file; see ``dng``."""
+    path.write_bytes(dng(linear, **how))
+
+
+def dng(linear: np.ndarray, *, orientation: int = 1, exposure: float = 0.0) -> bytes:
+    """A raw file of (H, W, 3) linear light in [0, 1], underexposed by so many stops."""
     sensor = np.rint(BLACK + (WHITE - BLACK) * np.minimum(linear * NEUTRAL * 2.0**-exposure, 1)).astype(np.uint16)
     mosaic = sensor[..., 1].copy()
     mosaic[::2, ::2], mosaic[1::2, 1::2] = sensor[::2, ::2, 0], sensor[1::2, 1::2, 2]
@@ -52,13 +58,13 @@ def write_dng(path: Path, linear: np.ndarray, *, orientation: int = 1, exposure:
         (50728, 5, 3, neutral, True),
         (50778, 3, 1, 21, True),
     ]
-    tifffile.imwrite(path, mosaic, photometric="cfa", extratags=tags, metadata=None, software=False)
-    _add_exif(path, linear.shape[1], linear.shape[0])
+    file = BytesIO()
+    tifffile.imwrite(file, mosaic, photometric="cfa", extratags=tags, metadata=None, software=False)
+    return _with_exif(bytearray(file.getvalue()), linear.shape[1], linear.shape[0])
 
 
-def _add_exif(path: Path, width: int, height: int) -> None:
-    """Gives the file's first IFD an EXIF IFD, written behind everything."""
-    data = bytearray(path.read_bytes())
+def _with_exif(data: bytearray, width: int, height: int) -> bytes:
+    """The file with an EXIF IFD, written behind everything."""
     (start,) = struct.unpack_from("<I", data, 4)
     (number,) = struct.unpack_from("<H", data, start)
     slots = {struct.unpack_from("<H", data, at)[0]: bytes(data[at : at + 12]) for at in _places(start, number)}
@@ -71,7 +77,7 @@ def _add_exif(path: Path, width: int, height: int) -> None:
     slots[0x8769] = struct.pack("<HHII", 0x8769, 4, 1, exif_at)
     struct.pack_into("<I", data, 4, len(data))
     data += struct.pack("<H", len(slots)) + b"".join(slots[tag] for tag in sorted(slots)) + bytes(4)
-    path.write_bytes(data)
+    return bytes(data)
 
 
 def _places(start: int, number: int) -> range:

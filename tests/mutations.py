@@ -225,6 +225,24 @@ def _riff(data: bytes) -> Iterator[Part]:
         position += 8 + length + length % 2
 
 
+def _boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Part]:
+    """AVIF, JPEG XL and JPEG 2000; in boxes that hold no others, the numbers that may lie there."""
+    position, end = start, len(data) if end is None else end
+    while position + 8 <= end:
+        size, name = struct.unpack_from(">I4s", data, position)
+        stop = min(position + max(size, 8), end) if size else end
+        yield Block(position, stop)
+        yield Number(position, 4, "big")
+        inside = {b"meta": 12, b"iprp": 8, b"ipco": 8, b"jp2h": 8}.get(name)
+        if inside:
+            yield from _boxes(data, position + inside, stop)
+        elif name not in (b"mdat", b"jxlc", b"jp2c"):
+            yield from (Number(place, 2, "big") for place in range(position + 8, min(stop, position + 80), 2))
+        else:
+            yield from (Number(place, 1, "big") for place in range(position + 8, min(stop, position + 70)))
+        position = stop
+
+
 def _bitmap(data: bytes) -> Iterator[Part]:
     yield from (Number(place, 4, "little") for place in (2, 10, 14, 18, 22, 30, 34, 38, 42, 46, 50))
     yield from (Number(place, 2, "little") for place in (26, 28))
@@ -300,5 +318,8 @@ CONTAINERS: dict[bytes, Callable[[bytes], Iterator[Part]]] = {
     b"RIFF": _riff,
     b"BM": _bitmap,
     b"PK": _zip,
+    b"\0\0\0\x0cJXL ": _boxes,
+    b"\0\0\0\x0cjP  ": _boxes,
+    b"\0\0\0 ftypavif": _boxes,
 }
 """How a file begins → its finder. Formats whose marks may lie anywhere (TIFF, profiles) are looked for everywhere."""

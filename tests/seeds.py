@@ -15,6 +15,7 @@ from zipfile import ZipFile
 import imagecodecs
 import numpy as np
 import tifffile
+from bayer import dng
 from numpy.lib import format as npy
 from PIL import Image
 
@@ -110,7 +111,13 @@ PHOTOS: dict[str, Callable[[], bytes]] = {
     "png-deep": partial(png, RGB16),
     "png-gray": partial(png, SMOOTH[..., 0]),
     "png-palette": partial(pillow, "P", "PNG", transparency=3),
-    "png-bits": partial(pillow, "1", "PNG"),
+    "png-bits": partial(pillow, "P", "PNG", bits=2),
+    "avif": partial(pillow, "RGBA", "AVIF", quality=90, **{k: METADATA[k] for k in ("exif", "icc_profile", "xmp")}),
+    "avif-deep": lambda: bytes(imagecodecs.avif_encode(DEEP[..., :3] >> 6, bitspersample=10)),
+    "jxl": lambda: bytes(imagecodecs.jpegxl_encode(SMOOTH, usecontainer=True)),
+    "jxl-deep": lambda: bytes(imagecodecs.jpegxl_encode(np.ascontiguousarray(RGB16), lossless=True)),
+    "jp2": partial(pillow, "RGB", "JPEG2000"),
+    "dng": partial(dng, RGB / 255),
     "tiff-plain": partial(tiff, RGB),
     "tiff-lzw": partial(tiff, RGB, compression="lzw", rowsperstrip=5),
     "tiff-deflate": partial(tiff, RGB16, compression="adobe_deflate", predictor=True),
@@ -122,7 +129,7 @@ PHOTOS: dict[str, Callable[[], bytes]] = {
     "tiff-palette": partial(tiff, SMOOTH[..., 0], photometric="palette", colormap=np.zeros((3, 256), np.uint16)),
     "tiff-jpeg": partial(tiff, RGB, compression="jpeg"),
     "tiff-packbits": partial(tiff, SMOOTH[..., 0], photometric="minisblack", compression="packbits"),
-    "tiff-bits": partial(tiff, SMOOTH[..., 0] > 100, photometric="miniswhite"),
+    "tiff-bits": partial(tiff, DEEP[..., 0] >> 4, photometric="miniswhite", bitspersample=12),
     "tiff-big": partial(tiff, RGB, bigtiff=True),
     "tiff-motorola": partial(pillow, "RGB", "TIFF", exif=exif(), big_endian=True),
     "webp-lossy": webp,
@@ -131,7 +138,6 @@ PHOTOS: dict[str, Callable[[], bytes]] = {
     "bmp-rgb": partial(pillow, "RGB", "BMP", dpi=(300, 150)),
     "bmp-rgba": partial(pillow, "RGBA", "BMP"),
     "bmp-palette": partial(pillow, "P", "BMP"),
-    "bmp-bits": partial(pillow, "1", "BMP"),
 }
 """Name, which begins with the format, → the content of a file. A new format needs a line here and its suffix below."""
 

@@ -195,9 +195,8 @@ def _truncated(path: Path) -> None:
     path.write_bytes(whole.read_bytes()[:-400])
 
 
-def _animated(path: Path) -> None:
-    frames = [Image.fromarray(CODES), Image.fromarray(255 - CODES)]
-    frames[0].save(path, format="PNG", save_all=True, append_images=frames[1:])
+def _black_and_white(path: Path) -> None:
+    Image.fromarray(CODES).convert("1").save(path)
 
 
 BROKEN = {
@@ -205,7 +204,7 @@ BROKEN = {
     "empty": ("empty.jpg", lambda path: path.write_bytes(b""), "empty"),
     "text": ("notes.jpg", lambda path: path.write_text("Dear diary,\n" * 20), "not a photo"),
     "truncated": ("cut.jpg", _truncated, "cut short"),
-    "animated": ("moving.png", _animated, "animat"),
+    "black and white": ("fax.png", _black_and_white, "1 bit"),
 }
 
 

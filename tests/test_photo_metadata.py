@@ -20,9 +20,10 @@ from deblurcli.photo import metadata
 from deblurcli.photo.decode import read_photo
 from deblurcli.photo.encode import write_photo
 from deblurcli.photo.photo import Photo
+from deblurcli.photo.profiles import SPACES, Space, icc_profile, profile_of
 
 MAKER_NOTE = bytes(np.random.default_rng(1).integers(0, 256, 999, dtype=np.uint8))
-WITH_METADATA = ["jpeg", "png", "tiff", "webp"]
+WITH_METADATA = ["jpeg", "png", "tiff", "webp", "avif"]
 XMP = (
     b'<?xpacket begin="\xef\xbb\xbf"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6" '
     b'dc:title="Gr\xc3\xbc\xc3\x9fe"/></x:xmpmeta><?xpacket end="w"?>'
@@ -310,9 +311,7 @@ def png_with(*chunks: tuple[bytes, bytes]) -> bytes:
     ("chunk", "warning"),
     [
         ((b"gAMA", struct.pack(">I", 45455)), ""),
-        ((b"gAMA", struct.pack(">I", 100000)), "gAMA"),
         ((b"cHRM", struct.pack(">8I", *[31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000])), ""),
-        ((b"cICP", b"\x09\x10\0\x01"), "cICP"),
         ((b"tEXt", b"Title\0Sunset"), "Title"),
         ((b"tEXt", b"Software\0GIMP"), ""),
     ],
@@ -322,6 +321,22 @@ def test_png_fields_that_are_dropped_are_told(tmp_path: Path, chunk: tuple[bytes
     warnings = read_photo(tmp_path / "a.png").warnings
     assert warning in " ".join(warnings)
     assert bool(warnings) == bool(warning)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "curve", "primaries"),
+    [
+        ((b"gAMA", struct.pack(">I", 100000)), (1.0,), SPACES["srgb"].primaries),
+        ((b"cHRM", struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)), None, "p3"),
+        ((b"cICP", b"\x0c\x0d\0\x01"), None, "p3"),
+    ],
+)
+def test_png_colours_become_a_profile(tmp_path: Path, chunk: tuple[bytes, bytes], curve: Any, primaries: Any) -> None:
+    (tmp_path / "a.png").write_bytes(png_with(chunk))
+    photo = read_photo(tmp_path / "a.png")
+    assert photo.warnings == ()
+    white = (0.3127, 0.3290)
+    assert photo.icc == (profile_of(Space("PNG colours", primaries, white, curve)) if curve else icc_profile(primaries))
 
 
 def test_compressed_xmp_of_a_png(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def picture_options(command: Any) -> Any:
             ),
             click.option(
                 "--format",
-                type=click.Choice(["jpeg", "png", "tiff", "webp", "bmp"]),
+                type=click.Choice(["jpeg", "png", "tiff", "webp", "avif", "jxl", "bmp"]),
                 help="Output format, whatever the suffix.",
             ),
             click.option(
@@ -158,7 +158,8 @@ def restore(
     deblur photo.jpg -o soft.jpg --amount 0.5
     deblur photo.jpg -o sharp.png --export-maps
 
-    Reads and writes JPEG, PNG, TIFF, WebP and BMP. A run that was interrupted goes on with --skip-existing. Ctrl-C
+    Reads and writes JPEG, PNG, TIFF, WebP, AVIF, JPEG XL and BMP; reads camera raw, JPEG 2000 and HEIC.
+    A run that was interrupted goes on with --skip-existing. Ctrl-C
     finishes the photos in work, a second one gives them up. Exit codes: 0 done, 1 nothing could be done, 2 wrong usage,
     3 some photos failed, 130 interrupted.
     """

@@ -6,6 +6,21 @@ import struct
 from collections.abc import Iterator
 
 
+def box(kind: bytes, *content: bytes) -> bytes:
+    """A box with this content."""
+    return struct.pack(">I4s", 8 + sum(map(len, content)), kind) + b"".join(content)
+
+
+def find(data: memoryview, *path: bytes) -> memoryview | None:
+    """The content of the first box of this kind, in that of the one before; None where there is none."""
+    for wanted in path:
+        found = next((body for kind, body in boxes(data) if kind == wanted), None)
+        if found is None:
+            return None
+        data = found
+    return data
+
+
 def boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Kind and content of each box. Raises ValueError or struct.error where the sizes make no sense."""
     position = 0

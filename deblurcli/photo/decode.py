@@ -15,13 +15,18 @@ from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin
 
 from deblurcli.errors import DeblurError, PhotoError
 from deblurcli.photo import colour, metadata
+from deblurcli.photo.avif import read_avif
 from deblurcli.photo.decoded import Decoded, Samples
+from deblurcli.photo.heif import read_heif
+from deblurcli.photo.jp2 import read_jp2
 from deblurcli.photo.jpeg import check_segments
+from deblurcli.photo.jxl import read_jxl
 from deblurcli.photo.limits import MAX_PIXELS
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.png import read_png
 from deblurcli.photo.raw import RawSettings, read_raw
 from deblurcli.photo.sniff import (
+    BILEVEL,
     CONVERT,
     COPY_AGAIN,
     HEAD,
@@ -42,9 +47,13 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def read_photo(
-    path: str | PathLike[str], *, max_pixels: int | None = MAX_PIXELS, raw: RawSettings | None = None
+    path: str | PathLike[str],
+    *,
+    max_pixels: int | None = MAX_PIXELS,
+    raw: RawSettings | None = None,
+    strict: bool = False,
 ) -> Photo:
-    """Read a JPEG, PNG, TIFF, WebP or BMP file, or develop a camera raw file.
+    """Read a JPEG, PNG, TIFF, WebP, BMP, AVIF, HEIC, JPEG XL or JPEG 2000 file, or develop a camera raw file.
 
     The content decides on the format, not the suffix (which only tells some raw files from TIFF). Values stay as the
     file stores them, in the file's colour space (only CMYK becomes sRGB); ``Photo.warnings`` says what had to be
@@ -54,6 +63,7 @@ def read_photo(
         path: the file.
         max_pixels: refuse larger pictures before decoding them; None for no limit.
         raw: how to develop camera raw files; None for the usual way.
+        strict: refuse files that hold more than one picture; otherwise the first is read, and a warning says so.
 
     Raises:
         PhotoError: the file cannot be read, is no photo, is damaged, cut short or of a kind that is not supported.
@@ -69,8 +79,14 @@ def read_photo(
                 kind = "raw"
             file.seek(0)
             if kind == "raw":
-                return read_raw(path, file, max_pixels, raw or RawSettings()).to_photo()
-            return _READERS[kind](path, file, max_pixels).to_photo()
+                decoded = read_raw(path, file, max_pixels, raw or RawSettings())
+            else:
+                decoded = _READERS[kind](path, file, max_pixels)
+        if decoded.further:
+            if strict:
+                raise PhotoError(path, f"refused: {decoded.further}", "Without --strict the first is taken.")
+            decoded.warnings.append(f"{decoded.further}; only the first was read.")
+        return decoded.to_photo()
     except DeblurError:
         raise
     except FileNotFoundError as error:
@@ -126,7 +142,7 @@ def _read_jpeg(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
         decoded.warnings.append(note)
     segments = [(name, bytes(data[:40])) for name, data in image.applist]
     if any(name == "APP2" and data.startswith(b"MPF\0") for name, data in segments):
-        decoded.warnings.append("The file holds further pictures (views, a preview or a gain map); they were dropped.")
+        decoded.further = "The file holds further pictures (views, a preview or a gain map)"
     if any(data.startswith(b"http://ns.adobe.com/xmp/extension/") for _, data in segments):
         decoded.warnings.append("The extended part of the XMP data was dropped.")
     if IPTC_RESOURCE in image.info.get("photoshop", {}):
@@ -154,8 +170,8 @@ def _samples(path: Path, image: ImageFile.ImageFile) -> Samples:
     image.load()
     source = image
     if image.mode == "1":
-        source = image.convert("L")
-    elif image.mode == "P":
+        raise PhotoError(path, *BILEVEL)
+    if image.mode == "P":
         source = image.convert("RGBA" if "transparency" in image.info else "RGB")
     elif image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
         raise PhotoError(path, f"has pixels of a kind that is not supported ({image.mode})", CONVERT)
@@ -173,4 +189,8 @@ _READERS: dict[str, Callable[[Path, BinaryIO, int | None], Decoded]] = {
     "tiff": read_tiff,
     "webp": read_webp,
     "bmp": _read_bmp,
+    "avif": read_avif,
+    "jxl": read_jxl,
+    "jp2": read_jp2,
+    "heif": read_heif,
 }

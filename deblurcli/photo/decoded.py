@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from deblurcli.photo import metadata
 from deblurcli.photo.limits import LARGEST_PART
 from deblurcli.photo.photo import Photo
+from deblurcli.photo.profiles import HLG, PQ, icc_of_cicp
 
 Samples = NDArray[Any]
 """(H, W) or (H, W, C) with C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGB + alpha; uint8, uint16 or float32."""
@@ -21,6 +22,7 @@ class Decoded:
     """Samples as they lie in the file, and the metadata beside them (see Photo; ``exif`` still has its orientation).
 
     ``turn`` is the orientation, 1…8, where the format states it elsewhere; None where it is that of ``exif``.
+    ``further`` says, as the beginning of a sentence, that the file holds more than the picture that was read.
     """
 
     format: str
@@ -30,7 +32,29 @@ class Decoded:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     turn: int | None = None
+    cicp: tuple[int, int] | None = None
+    further: str = ""
     warnings: list[str] = field(default_factory=list)
+
+    def take_cicp(self) -> None:
+        """Let a profile say what the numbers of primaries and transfer characteristics do, wherever one can."""
+        cicp, self.cicp = self.cicp, None
+        if cicp is None or self.icc:
+            return
+        try:
+            self.icc = icc_of_cicp(*cicp)
+        except ValueError as error:
+            if cicp[1] in (PQ, HLG):
+                self.cicp = cicp
+            else:
+                self.warnings.append(f"The colours are taken for sRGB: the file's are not known ({error}).")
+
+    def take_resolution(self) -> None:
+        """Let the EXIF data tell the resolution, in formats that have no other place for it."""
+        try:
+            self.dpi = metadata.resolution(self.exif) if self.exif else None
+        except metadata.DAMAGED:
+            self.dpi = None  # to_photo will say that the block is damaged
 
     def to_photo(self) -> Photo:
         """The finished Photo. Alpha and colours become separate, contiguous arrays."""
@@ -62,6 +86,7 @@ class Decoded:
             exif=exif,
             xmp=xmp,
             dpi=dpi,
+            cicp=self.cicp,
             warnings=tuple(self.warnings),
         )
 

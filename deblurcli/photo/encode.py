@@ -15,8 +15,10 @@ from PIL import Image
 from deblurcli.errors import DeblurError, PhotoError, UsageError
 from deblurcli.photo import metadata
 from deblurcli.photo.atomic import replacing
+from deblurcli.photo.avif import write_avif
 from deblurcli.photo.colour import bands
 from deblurcli.photo.decoded import Samples
+from deblurcli.photo.jxl import write_jxl
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.png import write_png
 from deblurcli.photo.sniff import RAW_SUFFIXES
@@ -25,6 +27,7 @@ from deblurcli.photo.transfer import to_codes, to_float
 
 Depth: TypeAlias = Literal["auto", 8, 16, 32]
 
+RESOLUTION_IN_EXIF = ("WebP", "AVIF", "JPEG XL")
 JPEG_EXIF_LIMIT, JPEG_XMP_LIMIT = 65527, 65504
 """Bytes that fit into one segment of a JPEG file."""
 
@@ -42,11 +45,13 @@ class Format:
 
 FORMATS = {
     "jpeg": Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), (8,), 65500, frozenset({"gray", "icc", "exif", "xmp"})),
-    "png": Format("PNG", (".png",), (8, 16), 1_000_000, frozenset({"gray", "alpha", "icc", "exif", "xmp"})),
+    "png": Format("PNG", (".png",), (8, 16), 1_000_000, frozenset({"gray", "alpha", "icc", "exif", "xmp", "cicp"})),
     "tiff": Format(
         "TIFF", (".tif", ".tiff"), (8, 16, 32), 2**31 - 1, frozenset({"gray", "alpha", "icc", "exif", "xmp"})
     ),
     "webp": Format("WebP", (".webp",), (8,), 16383, frozenset({"alpha", "icc", "exif", "xmp"})),
+    "avif": Format("AVIF", (".avif",), (8, 10), 65536, frozenset({"gray", "alpha", "icc", "exif", "xmp", "cicp"})),
+    "jxl": Format("JPEG XL", (".jxl",), (8, 16, 32), 2**30, frozenset({"gray", "alpha", "icc", "exif", "xmp"})),
     "bmp": Format("BMP", (".bmp", ".dib"), (8,), 2**31 - 1, frozenset({"gray"})),
 }
 WRITABLE_SUFFIXES = frozenset(suffix for known in FORMATS.values() for suffix in known.suffixes)
@@ -111,7 +116,7 @@ def write_photo(
         photo: what to write. A gray photo becomes one channel where the format has that (the mean of the three).
         format: as in ``format_for``.
         depth: bits per channel; 32 is float, not clipped; "auto" is the photo's own as far as the format goes.
-        quality: 1…100, for JPEG (90 and more keep full colour resolution) and WebP (100 is lossless).
+        quality: 1…100, for JPEG and AVIF (90 and more keep full colour resolution), WebP and JPEG XL (100 is lossless).
         description: what was done to the photo, for the Software field of the metadata.
         overwrite: whether an existing file may be replaced.
 
@@ -131,6 +136,10 @@ def write_photo(
     if max(height, width) > known.largest:
         what = f"{known.title} holds at most {known.largest} pixels a side, not {width} × {height}"
         raise PhotoError(path, what, "Choose TIFF, which holds any size.")
+
+    if photo.cicp and "cicp" not in known.holds:
+        able = " or ".join(other.title for other in FORMATS.values() if "cicp" in other.holds)
+        raise PhotoError(path, f"cannot be written: {known.title} cannot state its HDR colours", f"Choose {able}.")
 
     photo, warnings = _fit(photo, known, description)
     bits = depth if depth != "auto" else max(bits for bits in known.depths if bits <= photo.depth)
@@ -152,7 +161,7 @@ def write_photo(
     return tuple(warnings)
 
 
-_DTYPES = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), 32: np.dtype(np.float32)}
+_DTYPES = {8: np.dtype(np.uint8), 10: np.dtype(np.uint16), 16: np.dtype(np.uint16), 32: np.dtype(np.float32)}
 
 
 def _fit(photo: Photo, known: Format, description: str | None) -> tuple[Photo, list[str]]:
@@ -161,7 +170,7 @@ def _fit(photo: Photo, known: Format, description: str | None) -> tuple[Photo, l
     try:
         if description and "exif" in known.holds:
             exif = metadata.with_software(exif, description)
-        if photo.dpi and known.title == "WebP" and (exif is None or metadata.resolution(exif) is None):
+        if photo.dpi and known.title in RESOLUTION_IN_EXIF and (exif is None or metadata.resolution(exif) is None):
             exif = metadata.with_resolution(exif, photo.dpi)
     except metadata.DAMAGED:
         exif = metadata.with_software(None, description) if description else None
@@ -259,5 +268,7 @@ def _save(file: BinaryIO, samples: Samples, format: str, **options: object) -> N
 _WRITERS: dict[str, Callable[[BinaryIO, Samples, Photo, int], None]] = {
     "jpeg": _write_jpeg,
     "webp": _write_webp,
+    "avif": write_avif,
+    "jxl": write_jxl,
     "bmp": _write_bmp,
 }

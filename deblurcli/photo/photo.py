@@ -16,11 +16,14 @@ class Photo:
         pixels: (H, W, 3) RGB uint8, uint16 or float32, in the file's own colour space; gray is repeated three times.
         alpha: (H, W), same dtype as ``pixels``, straight (not premultiplied), or None.
         gray: the file held a single channel, and the output should too.
-        format: the file's format, lower case: "jpeg", "png", "tiff", "webp", "bmp", "raw".
+        format: the file's format, lower case: "jpeg", "png", "tiff", "webp", "bmp", "avif", "jxl",
+            "jp2", "heif" or "raw".
         icc: the colour profile, byte for byte, or None.
         exif: the EXIF block as a TIFF structure (without the ``Exif\\0\\0`` prefix), orientation reset to 1, or None.
         xmp: the XMP packet, or None.
         dpi: horizontal and vertical resolution in pixels per inch, or None.
+        cicp: numbers of colour primaries and transfer characteristics (ITU-T H.273) where they mean HDR, which no
+            profile can say: 16 is PQ, 18 is HLG; or None.
         warnings: what the reader had to change or drop, one sentence each, for people.
     """
 
@@ -32,6 +35,7 @@ class Photo:
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    cicp: tuple[int, int] | None = None
     warnings: tuple[str, ...] = ()
 
     @property

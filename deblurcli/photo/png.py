@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 import imagecodecs
+import numpy as np
 
 from deblurcli.errors import PhotoError
 from deblurcli.photo.decoded import Decoded, Samples
 from deblurcli.photo.limits import LARGEST_PART, MAX_CHUNKS, MAX_NAMES, MAX_PARTS
 from deblurcli.photo.metadata import sensible_dpi
 from deblurcli.photo.photo import Photo
-from deblurcli.photo.sniff import COPY_AGAIN, check_length, check_size, refuse_animation
+from deblurcli.photo.profiles import SRGB_CURVE, Space, profile_of
+from deblurcli.photo.sniff import BILEVEL, COPY_AGAIN, check_length, check_size
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER_END = len(SIGNATURE) + 25
@@ -29,7 +31,10 @@ _CHANNELS = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _ONCE = (b"IHDR", b"PLTE", b"tRNS")
 _KEPT = (b"eXIf", b"iCCP", b"pHYs", b"sRGB", b"cICP", b"gAMA", b"cHRM")
-_SRGB = {b"gAMA": (45455,), b"cHRM": (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)}
+_SRGB: dict[bytes, tuple[int, ...]] = {
+    b"gAMA": (45455,),
+    b"cHRM": (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
+}
 
 
 def read_png(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
@@ -41,6 +46,7 @@ def read_png(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     picture: list[bytes | memoryview] = [SIGNATURE]
     body = whole = memoryview(b"")
     warnings: list[str] = []
+    further = ""
     for name, body, whole in _chunks(path, file.read(), warnings):
         if name in _ONCE and name not in chunks:
             chunks[name] = b""
@@ -48,7 +54,7 @@ def read_png(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
         elif name in (b"IDAT", b"IEND"):
             picture.append(whole)
         elif name == b"acTL" and (frames := struct.unpack_from(">I", body)[0]) > 1:
-            raise refuse_animation(path, frames)
+            further = f"It is an animation of {frames} frames"
         elif name in (b"tEXt", b"zTXt", b"iTXt"):
             keyword = bytes(body[:80]).split(b"\0")[0]
             if keyword == XMP_KEYWORD and xmp is None:
@@ -62,11 +68,15 @@ def read_png(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     encoded = b"".join(picture)
     del picture, body, whole  # and with them the file's bytes
     decoded = Decoded("png", imagecodecs.png_decode(encoded), exif=chunks.get(b"eXIf"), xmp=xmp, warnings=warnings)
+    decoded.further = further
     if b"iCCP" in chunks:
         _, _, rest = chunks[b"iCCP"].partition(b"\0")
         decoded.icc = _inflate(rest[1:], "colour profile", warnings)
-    elif ignored := _colour_tags(chunks):
-        decoded.warnings.append(f"The PNG colour tags {ignored} were dropped; viewers will take the output for sRGB.")
+    elif len(chunks.get(b"cICP", b"")) == 4:
+        decoded.cicp = chunks[b"cICP"][0], chunks[b"cICP"][1]
+        decoded.take_cicp()
+    elif b"sRGB" not in chunks:
+        decoded.icc = _colour_tags(chunks)
     if b"pHYs" in chunks:
         x, y, unit = struct.unpack(">IIB", chunks[b"pHYs"])
         decoded.dpi = sensible_dpi(x / METRE, y / METRE) if unit == 1 else None
@@ -86,6 +96,8 @@ def _check_header(path: Path, file: BinaryIO, max_pixels: int | None) -> None:
     if head[12:16] != b"IHDR":
         raise PhotoError(path, "is damaged: it does not begin with its size", COPY_AGAIN)
     width, height, depth, colour, *methods = struct.unpack_from(">IIBBBBB", head, 16)
+    if (depth, colour) == (1, 0):
+        raise PhotoError(path, *BILEVEL)
     if depth not in _DEPTHS.get(colour, ()) or methods[:2] != [0, 0] or methods[2] > 1:
         raise PhotoError(path, "is damaged: there is no PNG file of such pixels", COPY_AGAIN)
     check_size(path, width, height, _CHANNELS[colour], max_pixels)
@@ -121,6 +133,8 @@ def write_png(file: BinaryIO, samples: Samples, photo: Photo, description: str |
     file.write(encoded[:HEADER_END])
     if photo.icc:
         file.write(_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(photo.icc)))
+    if photo.cicp:
+        file.write(_chunk(b"cICP", bytes([*photo.cicp, 0, 1])))
     if photo.dpi:
         x, y = (min(round(value * METRE), 2**31 - 1) for value in photo.dpi)
         file.write(_chunk(b"pHYs", struct.pack(">IIB", x, y, 1)))
@@ -190,15 +204,16 @@ def _international_text(body: bytes, warnings: list[str]) -> bytes | None:
     return _inflate(text, "XMP packet", warnings) if compressed else text
 
 
-def _colour_tags(chunks: dict[bytes, bytes]) -> str:
-    """The colour chunks, of a file without profile, that say something else than sRGB."""
-    if b"sRGB" in chunks:
-        return "cICP" if b"cICP" in chunks else ""
-    found = [name for name in (b"cICP", b"gAMA", b"cHRM") if name in chunks]
-    differing = []
-    for name in found:
-        usual = _SRGB.get(name, ())
-        values = struct.unpack(f">{len(chunks[name]) // 4}I", chunks[name])
-        if len(values) != len(usual) or any(abs(value - norm) > 100 for value, norm in zip(values, usual, strict=True)):
-            differing.append(name.decode())
-    return ", ".join(differing)
+def _colour_tags(chunks: dict[bytes, bytes]) -> bytes | None:
+    """A profile that says what the chunks of primaries and gamma do; None for sRGB, and for nonsense."""
+    found = {name: chunks[name] for name in _SRGB if name in chunks}
+    try:
+        numbers = dict(_SRGB) | {name: struct.unpack(f">{len(_SRGB[name])}I", body) for name, body in found.items()}
+        if all(abs(value - norm) <= 100 for n in _SRGB for value, norm in zip(numbers[n], _SRGB[n], strict=True)):
+            return None
+        white, red, green, blue = ((float(x), float(y)) for x, y in np.reshape(numbers[b"cHRM"], (4, 2)) / 100_000)
+        (gamma,) = numbers[b"gAMA"]
+        curve = SRGB_CURVE if abs(gamma - 45455) <= 100 else (100_000 / gamma,)
+        return profile_of(Space("PNG colours", (red, green, blue), white, curve).named())
+    except (ArithmeticError, ValueError, struct.error, np.linalg.LinAlgError):
+        return None

@@ -32,6 +32,14 @@ class Space:
     white: tuple[float, float]
     curve: tuple[float, ...]
 
+    def named(self) -> Space:
+        """The same space from ``SPACES``, give or take rounding, if it is there, or this one."""
+        return next((s for s in SPACES.values() if self._resembles(s)), self)
+
+    def _resembles(self, other: Space) -> bool:
+        own, others = ((*np.ravel(s.primaries), *s.white, *s.curve) for s in (self, other))
+        return len(own) == len(others) and bool(np.allclose(own, others, rtol=0, atol=1e-4))
+
     def to_xyz(self) -> NDArray[np.float64]:
         """The matrix (3, 3) from linear RGB to XYZ under this space's own white (SMPTE RP 177)."""
         corners = np.array([_xyz(*corner) for corner in self.primaries]).T
@@ -44,6 +52,8 @@ class Space:
 
 
 D65 = (0.3127, 0.3290)
+BT2020 = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
+BT709_CURVE = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
 SPACES = {
     "srgb": Space("sRGB IEC61966-2.1", ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06)), D65, SRGB_CURVE),
     "p3": Space("Display P3", ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)), D65, SRGB_CURVE),
@@ -53,10 +63,39 @@ SPACES = {
 }
 
 
-@cache
+# ITU-T H.273: numbers of primaries and of transfer characteristics, as PNG, AVIF and HEIF files give them.
+_CICP_PRIMARIES = {
+    1: SPACES["srgb"].primaries,
+    9: BT2020,
+    12: SPACES["p3"].primaries,
+}
+_CICP_CURVES = {4: (2.2,), 5: (2.8,), 8: (1.0,), 13: SRGB_CURVE, **dict.fromkeys((1, 6, 14, 15), BT709_CURVE)}
+UNSPECIFIED, PQ, HLG = 2, 16, 18
+
+
+def icc_of_cicp(primaries: int, transfer: int) -> bytes | None:
+    """An ICC profile that says what these numbers do; None for sRGB, which needs none.
+
+    Raises:
+        ValueError: they mean something that no such profile can say, as PQ and HLG do.
+    """
+    primaries, transfer = (1 if primaries == UNSPECIFIED else primaries), (13 if transfer == UNSPECIFIED else transfer)
+    if (primaries, transfer) == (1, 13):
+        return None
+    if primaries not in _CICP_PRIMARIES or transfer not in _CICP_CURVES:
+        raise ValueError(f"colour primaries {primaries} with transfer characteristics {transfer}")
+    space = Space(f"CICP {primaries}-{transfer}", _CICP_PRIMARIES[primaries], D65, _CICP_CURVES[transfer])
+    return profile_of(space.named())
+
+
 def icc_profile(name: str) -> bytes:
-    """The ICC profile of one of ``SPACES``; the same bytes each time."""
-    space = SPACES[name]
+    """The ICC profile of one of ``SPACES``."""
+    return profile_of(SPACES[name])
+
+
+@cache
+def profile_of(space: Space) -> bytes:
+    """An ICC profile of a space; the same bytes each time."""
     adaptation = space.adaptation()
     colorants = (adaptation @ space.to_xyz()).T
     kind = 0 if len(space.curve) == 1 else 3

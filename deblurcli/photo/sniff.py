@@ -14,25 +14,35 @@ HEAD = 512
 _RAW_NAMES = "3fr arw cr2 cr3 crw dcr dng erf iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f"
 RAW_SUFFIXES = frozenset(f".{name}" for name in _RAW_NAMES.split())
 READABLE_SUFFIXES = RAW_SUFFIXES | {
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib")
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib"),
+    *(".avif", ".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".jpf", ".jpx"),
 }
 
-READABLE = "Readable are JPEG, PNG, TIFF, WebP, BMP and camera raw."
+READABLE = "Readable are JPEG, PNG, TIFF, WebP, BMP, AVIF, HEIC, JPEG XL, JPEG 2000 and camera raw."
 CONVERT = "Convert it to TIFF, PNG or JPEG first."
 DEVELOP = "Develop it to a 16-bit TIFF first, with a raw converter such as darktable or RawTherapee."
+BILEVEL = (
+    "is black and white (1 bit per pixel): without levels between them, there is no blur to remove",
+    "Scan or export it in levels of gray.",
+)
 COPY_AGAIN = "Copy or download it again from where it came."
 
-_READABLE = {b"\xff\xd8\xff": "jpeg", b"\x89PNG\r\n\x1a\n": "png"}
+_READABLE = {
+    b"\xff\xd8\xff": "jpeg",
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\x0a": "jxl",
+    b"\0\0\0\x0cJXL ": "jxl",
+    b"\0\0\0\x0cjP  ": "jp2",
+    b"\xff\x4f\xff\x51": "jp2",
+}
+_BRANDS = {b"crx ": "raw", b"avif": "avif", b"avis": "avif"}
+_BRANDS |= dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "heif")
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BITMAP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _RAW = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
 _OTHER = {
     b"GIF8": "a GIF picture",
     b"8BPS": "a Photoshop document",
-    b"\xff\x0a": "a JPEG XL picture",
-    b"\0\0\0\x0cJXL ": "a JPEG XL picture",
-    b"\0\0\0\x0cjP  ": "a JPEG 2000 picture",
-    b"\xff\x4f\xff\x51": "a JPEG 2000 picture",
     b"v/1\x01": "an OpenEXR picture",
     b"#?RADIANCE": "a Radiance HDR picture",
     b"%PDF": "a PDF document",
@@ -49,7 +59,7 @@ def looks_like_photo(path: str | PathLike[str]) -> bool:
 
 
 def identify(path: Path, head: bytes) -> str:
-    """The format of a file that starts with ``head``: "jpeg", "png", "tiff", "webp", "bmp" or "raw".
+    """The format of a file that starts with ``head``: a name in the table of readers, or "raw".
 
     Camera raw files are told by suffix as well, for many of them are TIFF or even JPEG files by their first bytes
     and would be read as their small preview. Raises PhotoError for everything else, saying what it is.
@@ -68,11 +78,18 @@ def identify(path: Path, head: bytes) -> str:
         return "webp"
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BITMAP_HEADERS:
         return "bmp"
-    if head[4:12] == b"ftypcrx ":
-        return "raw"
+    if head[4:8] == b"ftyp" and (kind := _brand(head)):
+        return kind
     if what := _describe(head):
         raise PhotoError(path, f"is {what}, which is not supported yet", CONVERT)
     raise PhotoError(path, f"is not a photo: {_content(head)}", READABLE)
+
+
+def _brand(head: bytes) -> str | None:
+    """What a file of boxes is: by its main brand, or, where that names only the container, by the others."""
+    main, length = head[8:12], min(int.from_bytes(head[:4], "big"), len(head))
+    others = {head[at : at + 4] for at in range(16, length, 4)}
+    return "avif" if main in (b"mif1", b"msf1") and b"avif" in others else _BRANDS.get(main)
 
 
 def check_size(path: Path, width: int, height: int, channels: int, max_pixels: int | None) -> None:
@@ -97,19 +114,9 @@ def check_length(path: Path, length: int, width: int, height: int) -> None:
         raise PhotoError(path, what, "Save it again with another program.")
 
 
-def refuse_animation(path: Path, frames: int) -> PhotoError:
-    """The error for a file that moves."""
-    return PhotoError(path, f"is an animation of {frames} frames, not a photo", "Extract the frame you want first.")
-
-
 def _describe(head: bytes) -> str:
     """A picture or document format that is known but not read, or an empty text."""
     if head[4:8] == b"ftyp":
-        brand = head[8:12]
-        if brand in (b"avif", b"avis"):
-            return "an AVIF picture"
-        if brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"):
-            return "a HEIC picture"
         return "a video"
     return next((what for start, what in _OTHER.items() if head.startswith(start)), "")
 

@@ -17,7 +17,8 @@ from deblurcli.photo import colour, ifd, metadata
 from deblurcli.photo.decoded import Decoded, Samples
 from deblurcli.photo.limits import LARGEST_TILE, MAX_TILES
 from deblurcli.photo.photo import Photo
-from deblurcli.photo.sniff import CONVERT, COPY_AGAIN, check_size
+from deblurcli.photo.sniff import BILEVEL, CONVERT, COPY_AGAIN, check_size
+from deblurcli.photo.transfer import full_range
 
 XMP, DNG_VERSION, SUB_IFDS, IPTC, IMAGE_DESCRIPTION = 700, 50706, 330, 33723, 270
 BUFFER = 2**24
@@ -112,6 +113,8 @@ def _refuse(path: Path, page: TiffPage, max_pixels: int | None) -> None:
     colours = _COLOURS.get(page.photometric)  # type: ignore[call-overload]
     if colours is None or colours > page.samplesperpixel or page.imagedepth != 1:
         raise PhotoError(path, f"is a TIFF file of a kind that is not supported ({name})", CONVERT)
+    if page.bitspersample == 1 and page.photometric != PHOTOMETRIC.PALETTE:
+        raise PhotoError(path, *BILEVEL)
     if page.photometric == PHOTOMETRIC.YCBCR and page.compression not in JPEG_CODECS:
         raise PhotoError(path, "is a TIFF file of a kind that is not supported (YCbCr without JPEG)", CONVERT)
     if page.dtype is None or page.dtype.kind not in "ubf" or page.dtype == np.uint64:
@@ -145,7 +148,7 @@ def _read_metadata(path: Path, file: BinaryIO, tiff: tifffile.TiffFile, page: Ti
     if "XResolution" in page.tags and "YResolution" in page.tags:
         decoded.dpi = metadata.sensible_dpi(*page.resolution, unit=page.resolutionunit)
     if len(tiff.pages) > 1:
-        decoded.warnings.append(f"The file has {len(tiff.pages)} pages; only the first was read.")
+        decoded.further = f"The file has {len(tiff.pages)} pages"
     if IPTC in page.tags:
         decoded.warnings.append("The IPTC captions were dropped.")
 
@@ -161,8 +164,7 @@ def _native_depth(path: Path, page: TiffPage, samples: Samples) -> Samples:
     if samples.dtype not in (np.uint8, np.uint16):
         raise PhotoError(path, f"holds numbers of a kind that is not supported ({samples.dtype})", CONVERT)
     if page.bitspersample < samples.dtype.itemsize * 8 and page.photometric != PHOTOMETRIC.PALETTE:
-        codes = np.linspace(0, np.iinfo(samples.dtype).max, 2**page.bitspersample)
-        return np.rint(codes).astype(samples.dtype)[samples]
+        return full_range(samples, page.bitspersample)
     return samples
 
 

@@ -38,6 +38,14 @@ def to_codes(picture: Picture, dtype: np.dtype | type) -> Pixels:
     return np.rint(scaled).astype(dtype)
 
 
+def full_range(codes: Pixels, bits: int) -> Pixels:
+    """Codes 0…2**bits - 1 → the nearest ones over the full range of their type. (8 or 16 bits stay as they are.)"""
+    if bits == codes.dtype.itemsize * 8:
+        return codes
+    table = np.rint(np.linspace(0, np.iinfo(codes.dtype).max, 2**bits)).astype(codes.dtype)
+    return table[codes]
+
+
 def srgb_to_linear(encoded: Array) -> Array:
     """sRGB-encoded [0, 1] → linear light [0, 1] (IEC 61966-2-1). Values outside are extended, not clipped."""
     low = encoded <= 0.04045

@@ -11,10 +11,9 @@ from typing import BinaryIO
 import imagecodecs
 
 from deblurcli.errors import PhotoError
-from deblurcli.photo import metadata
 from deblurcli.photo.decoded import Decoded
 from deblurcli.photo.limits import MAX_CHUNKS
-from deblurcli.photo.sniff import COPY_AGAIN, check_length, check_size, refuse_animation
+from deblurcli.photo.sniff import COPY_AGAIN, check_length, check_size
 
 
 def read_webp(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
@@ -34,15 +33,11 @@ def read_webp(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
         frames += name == b"ANMF"
         if name in (b"ICCP", b"EXIF", b"XMP "):
             chunks.setdefault(name, bytes(body))
-    if frames > 1:
-        raise refuse_animation(path, frames)
     exif = chunks.get(b"EXIF", b"").removeprefix(b"Exif\0\0")
     decoded = Decoded("webp", imagecodecs.webp_decode(data), chunks.get(b"ICCP"), exif, chunks.get(b"XMP "))
-    if exif:
-        try:
-            decoded.dpi = metadata.resolution(exif)
-        except metadata.DAMAGED:
-            decoded.dpi = None  # to_photo will say that the block is damaged
+    decoded.take_resolution()
+    if frames > 1:
+        decoded.further = f"It is an animation of {frames} frames"
     return decoded
 
 

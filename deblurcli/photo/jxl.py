@@ -1,0 +1,110 @@
+"""JPEG XL: pixels of every depth by imagecodecs, metadata box by box."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+import imagecodecs
+import numpy as np
+
+from deblurcli.errors import PhotoError
+from deblurcli.photo.boxes import box, boxes
+from deblurcli.photo.colour import bands
+from deblurcli.photo.curves import decode, known_space
+from deblurcli.photo.decoded import Decoded, Samples
+from deblurcli.photo.jxl_header import read_header, restated
+from deblurcli.photo.photo import Photo
+from deblurcli.photo.profiles import SPACES, Space, profile_of
+from deblurcli.photo.sniff import CONVERT, check_size
+from deblurcli.photo.transfer import to_float
+
+SIGNATURE = box(b"JXL ", b"\r\n\x87\n") + box(b"ftyp", b"jxl \0\0\0\0jxl ")
+
+
+def read_jxl(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
+    """Decode a JPEG XL file. Raises PhotoError for what is refused, anything else for what is damaged."""
+    data = file.read()
+    parts = _parts(data)
+    header = read_header(parts[b"jxlc"][:1024])
+    check_size(path, header.width, header.height, header.channels, max_pixels)
+    if header.gray and header.space:
+        raise PhotoError(path, "is gray with a curve of its own, which is not supported", CONVERT)
+    icc = profile_of(header.space) if header.space else _embedded_profile(path, data) if header.profile else None
+    exif = parts.get(b"Exif", b"")
+    exif = exif[4 + int.from_bytes(exif[:4], "big") :]
+    decoded = Decoded("jxl", imagecodecs.jpegxl_decode(data, index=0), icc, exif, parts.get(b"xml "), turn=1)
+    decoded.cicp = header.cicp
+    decoded.take_resolution()
+    if header.animated:
+        decoded.further = "It is an animation"
+    if b"jhgm" in parts:
+        decoded.warnings.append("The gain map (HDR) was dropped.")
+    return decoded
+
+
+def _parts(data: bytes) -> dict[bytes, bytes]:
+    """The boxes that matter, decompressed; ``jxlc`` is the code stream, or its first part."""
+    if data[:2] == b"\xff\x0a":
+        return {b"jxlc": data}
+    parts: dict[bytes, bytes] = {}
+    for kind, body in boxes(memoryview(data)):
+        if kind == b"jxlp":
+            parts.setdefault(b"jxlc", bytes(body[4:]))
+        elif kind == b"brob" and body[:4] in (b"Exif", b"xml "):
+            parts.setdefault(bytes(body[:4]), bytes(imagecodecs.brotli_decode(bytes(body[4:]))))
+        else:
+            parts.setdefault(kind, bytes(body))
+    return parts
+
+
+def _embedded_profile(path: Path, data: bytes) -> bytes:
+    try:
+        import pylibjxl  # type: ignore[import-not-found]
+    except ImportError as error:
+        what = "has a colour profile that only the extra 'jxl' can read"
+        raise PhotoError(path, what, "pip install 'deblurcli[jxl]' (Python 3.11 or newer)") from error
+    return pylibjxl.decode(data, metadata=True)[1]["icc"]
+
+
+def write_jxl(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> None:
+    """Encode (H, W) or (H, W, C) samples with the metadata of ``photo``; a quality of 100 is lossless.
+
+    The encoder notes no colours but sRGB and its linear form; what is meant is put into the header afterwards.
+    Raises ValueError for colours that are not one of ``profiles.SPACES``.
+    """
+    space = known_space(photo.icc) if photo.icc else SPACES["srgb"]
+    if photo.cicp or space is None:
+        raise ValueError("its colours are not sRGB, Display P3, Adobe RGB or ProPhoto RGB")
+    if quality == 100:
+        encoded = imagecodecs.jpegxl_encode(samples, lossless=True, usecontainer=True, numthreads=1)
+    else:
+        # libjxl's own translation of JPEG's quality.
+        distance = 0.1 + (100 - quality) * 0.09 if quality >= 30 else 53 / 3000 * quality**2 - 23 / 20 * quality + 25
+        light = _linear_srgb(samples, space)
+        encoded = imagecodecs.jpegxl_encode(light, distance=distance, usecontainer=True, numthreads=1)
+    parts = [(kind, bytes(body)) for kind, body in boxes(memoryview(encoded)) if kind not in (b"JXL ", b"ftyp")]
+    file.write(SIGNATURE)
+    file.write(b"".join(box(kind, body) for kind, body in parts if kind == b"jxll"))  # has to come first
+    if photo.exif:
+        file.write(box(b"Exif", bytes(4), photo.exif))
+    if photo.xmp:
+        file.write(box(b"xml ", photo.xmp))
+    stream = b"".join(body[4 * (kind == b"jxlp") :] for kind, body in parts if kind in (b"jxlc", b"jxlp"))
+    file.write(box(b"jxlc", restated(stream, space, samples.dtype.itemsize * 8)))
+
+
+def _linear_srgb(samples: Samples, space: Space) -> Samples:
+    """The samples in light, with the primaries of sRGB: what is stored then needs no space of its own. float32."""
+    light = np.empty(samples.shape, np.float32)
+    srgb = SPACES["srgb"]
+    matrix = np.linalg.inv(srgb.adaptation() @ srgb.to_xyz()) @ space.adaptation() @ space.to_xyz()
+    colours = slice(0, 3 if samples.ndim == 3 and samples.shape[2] >= 3 else 1)
+    for rows in bands(len(samples)):
+        values = to_float(samples[rows])
+        values = values if values.ndim == 3 else values[..., np.newaxis]
+        values[..., colours] = decode(space, values[..., colours])
+        if colours.stop == 3:
+            values[..., colours] = values[..., colours] @ matrix.T.astype(np.float32)
+        light[rows] = values.reshape(light[rows].shape)
+    return light

@@ -234,7 +234,7 @@ def test_finished_photos_are_told_by_how_they_were_made(shots: Path, capsys: pyt
     assert set(rows("--skip-existing", "--amount", 0.5, "--export-maps").values()) == {"skipped"}
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp"])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp", ".bmp"])
 @pytest.mark.parametrize("depth", [8, 16, 32])
 def test_every_format_tells_that_it_is_finished(shots: Path, suffix: str, depth: int) -> None:
     command = ("shots/a.png", "-o", f"out{suffix}", "--depth", depth)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import cache
 from itertools import islice
@@ -15,11 +17,11 @@ import ray
 from ray.exceptions import RayError
 
 from deblurcli import __version__
-from deblurcli.batch.jobs import Job
-from deblurcli.batch.one_photo import Options, Outcome, restore_photo
+from deblurcli.batch.jobs import Job, check_existing
+from deblurcli.batch.one_photo import Options, Outcome, named, restore_photo
 from deblurcli.batch.pipeline import Stop, Watch
 from deblurcli.batch.storage import is_remote
-from deblurcli.errors import DeblurError, DeviceError, UsageError
+from deblurcli.errors import DeblurError, DeviceError, PhotoError, UsageError
 from deblurcli.photo.photo import Photo
 from deblurcli.restore import Deblurrer, Restoration, load
 
@@ -48,7 +50,6 @@ def _loaded(network: str | None, weights: str | None, backend: str, device: str,
 
 def _restore(job: Job, options: Options, chosen: tuple[str | None, ...], version: str) -> Outcome:
     """What runs on the cluster."""
-    row = {"input": str(job.source), "output": str(job.target)}
     try:
         if version != __version__:
             raise DeblurError(
@@ -56,7 +57,7 @@ def _restore(job: Job, options: Options, chosen: tuple[str | None, ...], version
             )
         return restore_photo(job, options, _loaded(*chosen))  # type: ignore[arg-type]
     except DeblurError as error:
-        return Outcome(row | {"error": str(error)}, error.hint, error.exit_code)
+        return _failed(job, error)
 
 
 def connect() -> None:
@@ -96,47 +97,65 @@ def restore_on_cluster(
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device} does not go with a cluster, which chooses", "Use auto, cpu or cuda.")
-    connect()
+    again = replace(options, overwrite=True, maps_dir=options.maps_dir and options.maps_dir.absolute())
+    with redirect_stdout(sys.stderr):  # Ray prints what it thinks of workers that are lost
+        connect()
+        task, slots, device = _task(device)
+        waiting, running, finished = iter(jobs), dict[ray.ObjectRef, Job](), 0
+        chosen = (network, weights, backend, device, precision)
+        try:
+            while True:
+                # Some more than run at the same time, so that none waits for us.
+                begun = [] if stop.soon.is_set() else list(islice(waiting, (at_once or 2 * slots) - len(running)))
+                for job in begun:
+                    try:
+                        check_existing(job, options.overwrite)
+                        running[task.remote(_everywhere(job), again, chosen, __version__)] = job
+                    except PhotoError as error:
+                        finished += 1
+                        yield job, _failed(job, error)
+                if not begun and not running:
+                    break
+                done, _ = ray.wait(list(running), timeout=1)
+                for reference in done:
+                    job = running.pop(reference)
+                    finished += 1
+                    yield job, _outcome(reference, job)
+                watch(finished)
+        finally:
+            for reference in running:
+                ray.cancel(reference, force=True)
+            ray.shutdown()
+
+
+def _task(device: str) -> tuple[Any, int, str]:
+    """What runs on the cluster, with what it needs; how many of it at the same time; on what kind of device.
+
+    Raises:
+        DeviceError: the cluster has none.
+    """
     resources = ray.cluster_resources()
     gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
     if device == "cuda" and not gpus:
         raise DeviceError("no device 'cuda': this cluster has no GPUs", "Use --device auto or --device cpu.")
-    on_gpu = gpus > 0 and device != "cpu"
+    if gpus and device != "cpu":
+        return ray.remote(num_gpus=1, num_cpus=1, max_retries=RETRIES)(_restore), gpus, "cuda"
     smallest = min(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"])
-    cores_each = 1 if on_gpu else max(1, min(CORES, smallest))
-    slots = gpus if on_gpu else cores // cores_each
-    task = ray.remote(num_gpus=int(on_gpu), num_cpus=cores_each, max_retries=RETRIES)(_restore)
-    chosen = (network, weights, backend, "cuda" if on_gpu else "cpu", precision)
-    options = replace(options, overwrite=True, maps_dir=options.maps_dir and options.maps_dir.absolute())
-
-    waiting, running, finished = iter(jobs), dict[ray.ObjectRef, Job](), 0
-    try:
-        while True:
-            # Some more than run at the same time, so that none waits for us.
-            begun = [] if stop.soon.is_set() else list(islice(waiting, (at_once or 2 * slots) - len(running)))
-            running |= {task.remote(_everywhere(job), options, chosen, __version__): job for job in begun}
-            if not running:
-                break
-            done, _ = ray.wait(list(running), timeout=1)
-            for reference in done:
-                job = running.pop(reference)
-                finished += 1
-                yield job, _outcome(reference, job)
-            watch(finished)
-    finally:
-        for reference in running:
-            ray.cancel(reference, force=True)
-        ray.shutdown()
+    each = max(1, min(CORES, smallest))
+    return ray.remote(num_cpus=each, max_retries=RETRIES)(_restore), cores // each, "cpu"
 
 
 def _outcome(reference: ray.ObjectRef, job: Job) -> Outcome:
-    here = {"input": str(job.source), "output": str(job.target)}
     try:
         outcome: Outcome = ray.get(reference)
     except RayError as error:
         what = " ".join(str(error).split())
-        return Outcome(here | {"error": f"{job.source}: the cluster gave it up ({what})"}, "Try it by itself.", 1)
-    return replace(outcome, row=outcome.row | here)
+        return _failed(job, PhotoError(job.source, f"the cluster gave it up ({what})", "Try it by itself."))
+    return replace(outcome, row=outcome.row | named(job))
+
+
+def _failed(job: Job, error: DeblurError) -> Outcome:
+    return Outcome(named(job) | {"error": str(error)}, error.hint, error.exit_code)
 
 
 def _everywhere(job: Job) -> Job:

@@ -75,6 +75,11 @@ class Outcome:
     lost: bool = False
 
 
+def named(job: Job) -> dict[str, Any]:
+    """How every row begins."""
+    return {"input": str(job.source), "output": str(job.target)}
+
+
 class Device(Protocol):
     """Where photos are restored, one at a time."""
 
@@ -95,7 +100,7 @@ def restore_photo(
     Args:
         progress: as for ``Deblurrer.restore``. was_read: told the bytes of the photo once it is in memory.
     """
-    row: dict[str, Any] = {"input": str(job.source), "output": str(job.target)}
+    row = named(job)
     began = time.perf_counter()
     outcome = Outcome(row)
     try:
@@ -207,15 +212,19 @@ def _description(deblurrer: Deblurrer, job: Job, options: Options, result: Resto
 def is_finished(job: Job, options: Options, network: str, weights: str, precision: str) -> bool:
     """Whether a photo's output, and its maps if they are wanted, were made of it with the same options and weights.
 
-    The output itself tells: its metadata say how it was made. (A BMP file cannot, and never counts as finished.)
+    The output itself tells: its metadata say how it was made. (A BMP file has none: newer than the photo, it is
+    taken for finished.)
     """
     from deblurcli.photo.decode import read_software
+    from deblurcli.photo.encode import FORMATS, format_for
 
     try:
         if job.target.stat().st_mtime < job.source.stat().st_mtime:
             return False
         if options.export_maps and not (options.maps_folder(job) / "maps.json").is_file():
             return False
+        if "exif" not in FORMATS[format_for(job.target, options.format)].holds:
+            return True
         with fetched(job.target) as target:
             said = re.search(r"deblur [^;]* settings ([0-9a-f]{8})", read_software(target))
         return said is not None and said[1] == options.sum(job, network, weights, precision)

@@ -12,7 +12,7 @@ import click
 
 from deblurcli.batch.inputs import write_list
 from deblurcli.batch.jobs import Job
-from deblurcli.batch.one_photo import Outcome
+from deblurcli.batch.one_photo import Outcome, named
 from deblurcli.cli.messages import failures_table, report, say, warn
 from deblurcli.errors import SOME_FAILED, DeblurError
 
@@ -34,6 +34,7 @@ class Log:
         self.restored = self.skipped = 0
         self._common, self._verbosity, self._as_json, self._words = common, verbosity, as_json, words
         self._bar: tqdm[Any] | None = None
+        self._out = sys.stdout  # even where libraries that print are shown another
 
     @contextmanager
     def bar(self, total: int) -> Iterator[None]:
@@ -78,8 +79,8 @@ class Log:
     def plan(self, jobs: list[Job]) -> None:
         """Tells what would be restored, on stdout."""
         for job in jobs:
-            row = {"input": str(job.source), "output": str(job.target)}
-            click.echo(json.dumps(self._common | row) if self._as_json else f"{job.source} → {job.target}")
+            row = self._common | named(job)
+            click.echo(json.dumps(row) if self._as_json else f"{job.source} → {job.target}")
 
     def add(self, job: Job, outcome: Outcome) -> None:
         """Tells what came of a photo."""
@@ -94,7 +95,7 @@ class Log:
                 self.restored += 1
                 say(self._words(_line(row)), verbosity=self._verbosity)
             if self._as_json:
-                click.echo(self._words(json.dumps(row)))
+                click.echo(self._words(json.dumps(row)), self._out)
 
     def skip(self, job: Job) -> None:
         """Tells that a photo was done before."""
@@ -102,8 +103,7 @@ class Log:
         if self._verbosity > 0:
             self.note(f"{job.target} was done before")
         if self._as_json:
-            row = {"input": str(job.source), "output": str(job.target), "skipped": True}
-            click.echo(json.dumps(self._common | row))
+            click.echo(json.dumps(self._common | named(job) | {"skipped": True}), self._out)
 
     def end(self, left: list[Job]) -> None:
         """Tells what the run came to, if it was about more than one photo; ``left`` were not begun."""

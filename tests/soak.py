@@ -40,8 +40,8 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "deblurcli", *map(str, arguments)]
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
+def run(*arguments: object, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, env=environ)
 
 
 def write_shots(folder: Path, count: int, megapixels: tuple[float, float], broken: int = 0) -> int:
@@ -210,12 +210,14 @@ def cluster(folder: Path, count: int) -> Report:
 
     write_shots(folder / "shots", count, (0.05, 0.5))
     options = ("--recursive", "-m", "tiny", "--device", "cpu", "-q")
-    assert run(folder / "shots", "-o", folder / "undisturbed", *options).returncode == 0
+    # On one core, as each photo is there: sums are rounded otherwise by several threads.
+    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
+    assert run(folder / "shots", "-o", folder / "undisturbed", *options, environ=environ).returncode == 0
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     lost = nodes.add_node(num_cpus=1)
     killed = 0
     try:
-        environ = {**os.environ, "RAY_ADDRESS": str(nodes.address)}
+        environ["RAY_ADDRESS"] = str(nodes.address)
         with (folder / "rows").open("w") as rows:
             arguments = command(folder / "shots", "-o", folder / "sharp", *options, "--cluster", "ray", "--json")
             process = subprocess.Popen(arguments, stdout=rows, stderr=subprocess.PIPE, text=True, env=environ)
@@ -225,7 +227,7 @@ def cluster(folder: Path, count: int) -> Report:
             killed += 1
         wait_for(lambda: len(sums(folder / "sharp")) >= 0.6 * count)
         nodes.remove_node(lost, allow_graceful=False)
-        _, said = process.communicate(timeout=600)
+        process.communicate(timeout=600)
     finally:
         nodes.shutdown()
     told = [json.loads(line) for line in (folder / "rows").read_text().splitlines()]
@@ -240,7 +242,6 @@ def cluster(folder: Path, count: int) -> Report:
         "failed": sum("error" in row for row in told),
         "missing": len(right.keys() - found.keys()),
         "different": sum(found[name] != right[name] for name in right.keys() & found.keys()),
-        "said": said.splitlines()[-3:],
     }
 
 

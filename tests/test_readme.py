@@ -24,8 +24,10 @@ COMMANDS = [
     for line in block.splitlines()
     if language == "sh" and line.startswith("deblur ")
 ]
-# These need what authors published, or something in its place: test_fetch.py and test_import.py run them.
+# These need what authors published, or other machines: test_fetch.py, test_import.py and test_cluster.py have something
+# in their place.
 OTHERS = {"fetch": "deblur weights fetch iniknet.dpdd_paper"}
+OTHERS["cluster"] = "deblur s3://wedding/shots -o s3://wedding/sharp --recursive --cluster ray"
 OTHERS["import"] = "deblur weights import INIKNet.pth --network iniknet -o mine.safetensors"
 
 
@@ -33,16 +35,17 @@ OTHERS["import"] = "deblur weights import INIKNet.pth --network iniknet -o mine.
 def folder(tmp_path: Path) -> Path:
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8))
     (tmp_path / "shots" / "more").mkdir(parents=True)
-    for name in ("photo.jpg", "photo.tif", "shots/a.jpg", "shots/more/b.jpg"):
+    for name in ("photo.jpg", "photo.tif", "shots/a.jpg", "shots/more/b.jpg", "shots/more/c.jpg"):
         picture.save(tmp_path / name)
+    (tmp_path / "failed.txt").write_text("shots/a.jpg\n")
     return tmp_path
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command not in OTHERS.values()])
 def test_commands(command: str, folder: Path) -> None:
     before = {path for path in folder.rglob("*") if path.is_file()}
-    arguments = [*shlex.split(command)[1:], "-m", "tiny", "--device", "cpu"]
-    done = subprocess.run([sys.executable, "-m", "deblurcli", *arguments], cwd=folder, capture_output=True, text=True)
+    script = f'deblur() {{ {shlex.quote(sys.executable)} -m deblurcli "$@" -m tiny --device cpu; }}; {command}'
+    done = subprocess.run(["sh", "-c", script], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert {path for path in folder.rglob("*") if path.is_file()} - before
 

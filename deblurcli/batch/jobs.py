@@ -133,7 +133,7 @@ def _target(source: Source, output: Path | None, names: Names, format: str | Non
 
     folder = source.path.parent
     # As text: folders and outputs may lie in different kinds of storage.
-    named = (folder if output is None else output / str(folder.relative_to(source.root))) / names.of(source.path)
+    named = (folder if output is None else output / str(folder.relative_to(source.root))) / str(names.of(source.path))
     return named.with_name(named.name + suffix_for(source.path, format))
 
 

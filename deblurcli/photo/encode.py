@@ -69,7 +69,7 @@ def format_for(path: str | PathLike[str], format: str | None = None) -> str:
         if name in FORMATS or f".{name}" in _BY_SUFFIX:
             return _BY_SUFFIX.get(f".{name}", name)
         raise UsageError(f"unknown format {format!r}", f"Known are {', '.join(FORMATS)}.")
-    suffix = Path(path).suffix
+    suffix = Path(str(path)).suffix
     if suffix.lower() in _BY_SUFFIX:
         return _BY_SUFFIX[suffix.lower()]
     what = f"no format has the suffix {suffix!r}" if suffix else "the name has no suffix to tell the format by"
@@ -78,7 +78,7 @@ def format_for(path: str | PathLike[str], format: str | None = None) -> str:
 
 def suffix_for(source: str | PathLike[str], format: str | None = None) -> str:
     """The suffix of what becomes of a photo: that of the format asked for, or its own; .tif for raw, else .png."""
-    suffix = Path(source).suffix
+    suffix = Path(str(source)).suffix
     if format is None:
         if suffix.lower() in WRITABLE_SUFFIXES:
             return suffix

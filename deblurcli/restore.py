@@ -270,6 +270,7 @@ def load(
     backend: str = "auto",
     device: str = "auto",
     precision: str = "auto",
+    compile: bool = False,
 ) -> Deblurrer:
     """A network ready to restore photos.
 
@@ -281,6 +282,8 @@ def load(
         device: "auto", "cpu", "cuda", "cuda:N" or "mps", with ONNX Runtime also "tensorrt" or "directml". Named ones
             are used or refused, never replaced.
         precision: "auto" (fp32), "fp32", "bf16" (PyTorch only) or "fp16".
+        compile: have PyTorch compile the network, which takes up to two minutes with the first photo and needs a C++
+            compiler; then it is faster.
 
     Raises:
         UsageError: no such network or option. WeightsError: no fitting weights. DeviceError: no such device.
@@ -294,6 +297,8 @@ def load(
         from deblurcli.backends.onnx_backend import OnnxBackend
         from deblurcli.backends.onnx_files import onnx_file
 
+        if compile:
+            raise UsageError("only PyTorch compiles networks", "Leave out --compile, or use --backend torch.")
         if precision == "bf16":
             raise UsageError("ONNX Runtime does not compute in bf16", "Use --precision fp16, or --backend torch.")
 
@@ -309,7 +314,7 @@ def load(
     module, tag = load_network(spec, weights)
     half = precision in ("bf16", "fp16")
     in_full = (lambda: TorchBackend(module, spec, device, "fp32")) if half else None
-    return Deblurrer(TorchBackend(module, spec, device, precision), tag, in_full)
+    return Deblurrer(TorchBackend(module, spec, device, precision, compile), tag, in_full)
 
 
 def choose_network(network: str | None, weights: str | None) -> NetworkSpec:

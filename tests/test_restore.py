@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,6 +106,17 @@ def test_out_of_memory_starts_again_with_smaller_tiles() -> None:
 def test_memory_that_never_suffices_is_an_error() -> None:
     with pytest.raises(TileTooLargeError):
         Deblurrer(Brighter(largest=1), "none").restore(Photo(np.zeros((64, 64, 3), np.uint8)))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs a C++ compiler")
+def test_compiled_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    picture = np.random.default_rng(1).random((64, 80, 3), np.float32)
+    plain, compiled = (deblurcli.load("tiny", device="cpu", compile=way) for way in (False, True))
+    np.testing.assert_allclose(compiled(picture), plain(picture), atol=1e-5)
+    with pytest.raises(UsageError, match="only PyTorch"):
+        deblurcli.load("tiny", backend="onnx", compile=True)
 
 
 def test_load_refuses_what_is_not_there() -> None:

@@ -126,7 +126,9 @@ def _settings() -> onnxruntime.SessionOptions:
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3  # errors come as exceptions; warnings are about its own affairs
     settings.enable_mem_pattern = False  # with it, tensors of a run share one block: fast to get, but of twice the size
-    settings.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 0))  # as PyTorch does; 0 is all cores
+    # As PyTorch does. The variable may hold a number for each level of nested teams. 0 is all cores.
+    threads = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    settings.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
     return settings
 
 

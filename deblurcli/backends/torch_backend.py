@@ -51,13 +51,26 @@ class TorchBackend:
 
     name = "torch"
 
-    def __init__(self, network: nn.Module, spec: NetworkSpec, device: str = "auto", precision: str = "auto") -> None:
-        """Raises DeviceError if the device is not there."""
+    def __init__(
+        self,
+        network: nn.Module,
+        spec: NetworkSpec,
+        device: str = "auto",
+        precision: str = "auto",
+        compile: bool = False,
+    ) -> None:
+        """``compile`` costs a minute or two with the first tile and with the first of another size, less once a machine
+        has done it before, and makes all others faster.
+
+        Raises:
+            DeviceError: the device is not there.
+        """
         self.spec = spec
         self._device = choose_device(device)
         self.device = str(self._device)
         self.precision = "fp32" if precision == "auto" else precision
         self._network = channels_last(network.to(self._device)).eval()
+        self._forward = torch.compile(self._network) if compile else self._network
         if self._device.type == "cpu":
             keep_freed_memory()
 
@@ -68,7 +81,7 @@ class TorchBackend:
 
         def restore(batch: Tensor) -> tuple[Picture, Maps]:
             given = {"statistics": self._tensors(statistics)} if statistics else {}
-            restored = self._network(batch, maps=maps, **given)
+            restored = self._forward(batch, maps=maps, **given)
             image = restored.picture.float()
             if self.spec.channel_order == "bgr":
                 image = image.flip(1)
@@ -101,6 +114,11 @@ class TorchBackend:
             with torch.no_grad(), self._autocast():
                 return compute(batch)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                what = " ".join(str(error).split())[:200]
+                raise DeviceError(
+                    f"{self.spec.name} cannot be compiled here ({what})", "Leave out --compile."
+                ) from error
             if not _is_out_of_memory(error):
                 raise
             height, width = picture.shape[:2]

@@ -43,12 +43,14 @@ class _Alone:
 
 
 @cache
-def _loaded(network: str | None, weights: str | None, backend: str, device: str, precision: str) -> _Alone:
+def _loaded(
+    network: str | None, weights: str | None, backend: str, device: str, precision: str, compile: bool
+) -> _Alone:
     """Loaded once in each of the cluster's processes, which are used again and again."""
-    return _Alone(load(network, weights, backend, device, precision))
+    return _Alone(load(network, weights, backend, device, precision, compile))
 
 
-def _restore(job: Job, options: Options, chosen: tuple[str | None, ...], version: str) -> Outcome:
+def _restore(job: Job, options: Options, chosen: tuple[str | bool | None, ...], version: str) -> Outcome:
     """What runs on the cluster."""
     try:
         if version != __version__:
@@ -83,6 +85,7 @@ def restore_on_cluster(
     backend: str,
     device: str,
     precision: str,
+    compile: bool,
     at_once: int | None,
     stop: Stop,
     watch: Watch,
@@ -102,7 +105,7 @@ def restore_on_cluster(
         connect()
         task, slots, device = _task(device)
         waiting, running, finished = iter(jobs), dict[ray.ObjectRef, Job](), 0
-        chosen = (network, weights, backend, device, precision)
+        chosen = (network, weights, backend, device, precision, compile)
         try:
             while True:
                 # Some more than run at the same time, so that none waits for us.

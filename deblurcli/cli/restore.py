@@ -123,6 +123,11 @@ def picture_options(command: Any) -> Any:
 @which_options
 @partial(network_options, check=check_devices)
 @picture_options
+@click.option(
+    "--compile",
+    is_flag=True,
+    help="Compile the network first: takes a minute or two, then all goes faster. Needs PyTorch and a C++ compiler.",
+)
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Photos in work at a time: read, restored, written.")
 @click.option(
     "--cluster",
@@ -268,7 +273,7 @@ def _outcomes(
 
     if not jobs:
         return
-    chosen = {name: settings[name] for name in ("network", "weights", "backend", "precision")}
+    chosen = {name: settings[name] for name in ("network", "weights", "backend", "precision", "compile")}
     device, at_once = settings["device"], settings["jobs"]
     if settings["cluster"]:
         from deblurcli.batch.cluster import restore_on_cluster

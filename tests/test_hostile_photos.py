@@ -33,6 +33,10 @@ def with_segments(*segments: bytes) -> bytes:
     return JPEG[:2] + b"".join(segments) + JPEG[2:]
 
 
+def exif_segments(block: bytes) -> list[bytes]:
+    return [segment(0xE1, b"Exif\0\0" + block[i : i + 65_000]) for i in range(0, len(block), 65_000)]
+
+
 def chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
@@ -89,6 +93,7 @@ HOSTILE: dict[str, tuple[bytes, str, str]] = {
     "segments.jpg": (with_segments(segment(0xE4, b"x") * 20_000), "refused", "10000 segments"),
     "scans.jpg": (scans(200), "refused", "100 scans"),
     "overlap.jpg": (with_segments(segment(0xE1, b"Exif\0\0" + everywhere(5000, 64_000))), "read", ""),
+    "overlap-everywhere.jpg": (with_segments(*exif_segments(everywhere(60_000, 2_000_000))), "read", ""),
     "text.png": (with_chunks(chunk(b"zTXt", b"Comment\0\0" + NOTHING)), "read", "Comment"),
     "xmp.png": (with_chunks(chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + NOTHING)), "read", "XMP packet is damaged"),
     "profile.png": (with_chunks(chunk(b"iCCP", b"x\0\0" + NOTHING)), "read", "profile is damaged or larger"),

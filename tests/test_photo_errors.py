@@ -77,7 +77,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError(13, "Permission denied")
 
     (tmp_path / "a.jpg").write_bytes(SAMPLES["jpg"])
-    monkeypatch.setattr(Path, "open", forbidden)  # chmod would not stop a test that runs as root
+    monkeypatch.setattr(os, "open", forbidden)  # chmod would not stop a test that runs as root
     error = refusal(tmp_path / "a.jpg")
     assert "must not be read" in str(error)
     assert error.hint

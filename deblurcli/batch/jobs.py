@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from deblurcli.batch.inputs import Source
-from deblurcli.batch.storage import is_remote, place
+from deblurcli.batch.storage import fetched, is_remote, place
 from deblurcli.errors import DeblurError, OutputLostError, PhotoError, UsageError
 
 FIELDS = ("stem", "network", "tag", "date")
@@ -78,13 +78,13 @@ class Names:
 
 def date_taken(path: Path) -> date:
     """The day a photo was taken as its EXIF block says, or else that of its file; today if there is no file."""
-    from PIL import Image
+    from deblurcli.photo.decode import read_exif
+    from deblurcli.photo.metadata import time_taken
 
     try:
-        with path.open("rb") as file, Image.open(file) as image:
-            exif = image.getexif()
-            text = str(exif.get_ifd(0x8769).get(0x9003) or exif.get(0x132) or "")
-            return date(*map(int, text[:10].split(":")))
+        with fetched(path) as local:
+            exif = read_exif(local)
+        return date(*map(int, time_taken(exif or b"")[:10].split(":")))
     except Exception:  # whatever is wrong with the file, restoring it will tell
         try:
             return date.fromtimestamp(path.stat().st_mtime)
@@ -139,11 +139,11 @@ def _target(source: Source, output: Path | None, names: Names, format: str | Non
 
 def check_jobs(jobs: list[Job]) -> None:
     """Raises UsageError if a target is one of the originals, or the same as another."""
-    sources = {job.source.resolve() for job in jobs}
+    sources = {real_path(job.source) for job in jobs}
     same: dict[Path, bool] = {}  # whether a folder takes names that differ in case alone for the same
     taken: dict[str, Path] = {}
     for job in jobs:
-        target = job.target.resolve()
+        target = real_path(job.target)
         if target in sources or _is_same_file(job.target, job.source):
             raise UsageError(f"{job.target}: is an original, which is never overwritten", "Name another output.")
         folder = target.parent
@@ -161,15 +161,43 @@ def check_jobs(jobs: list[Job]) -> None:
 def _is_same_file(one: Path, other: Path) -> bool:
     """Whether two names, such as links, are of one file."""
     local = not is_remote(one) and not is_remote(other)
-    return local and one.exists() and other.exists() and one.samefile(other)
+    return local and exists(one) and exists(other) and one.samefile(other)
+
+
+def check_place(job: Job) -> None:
+    """Whether a result goes where it was meant to: a link in the output tree, or beside a photo, may lead elsewhere.
+
+    The output folder itself, and the one file that was named as output, may be links.
+
+    Raises:
+        PhotoError: it would be written outside.
+    """
+    base = job.root or (job.source.parent if job.tree else None)
+    if base is not None and not is_remote(base) and not real_path(job.target).is_relative_to(real_path(base)):
+        raise PhotoError(
+            job.target, "leads out of the output folder, through a link", "Remove the link, or name its target with -o."
+        )
+
+
+def real_path(path: Path) -> Path:
+    """``Path.resolve``, of links in a circle, too."""
+    return path.resolve() if is_remote(path) else Path(os.path.realpath(path))
+
+
+def exists(path: Path) -> bool:
+    """``Path.exists``, of names that no file can have, too."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def ignores_case(folder: Path) -> bool:
     """Whether a folder, which need not exist yet, lies where names that differ in case alone are the same."""
     for there in (folder, *folder.parents):
         other = there.with_name(there.name.swapcase())
-        if other.name != there.name and there.exists():
-            return other.exists() and other.samefile(there)
+        if other.name != there.name and exists(there):
+            return exists(other) and other.samefile(there)
     return False
 
 
@@ -219,7 +247,7 @@ def make_folder(job: Job) -> None:
 
 def check_existing(job: Job, overwrite: bool) -> None:
     """Raises PhotoError if the output exists and may not be replaced."""
-    if job.target.exists() and not overwrite:
+    if exists(job.target) and not overwrite:
         raise PhotoError(
             job.target,
             "exists already",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from deblurcli import __version__
-from deblurcli.batch.jobs import Job, check_existing, failure, make_folder
+from deblurcli.batch.jobs import Job, check_existing, check_place, failure, make_folder
 from deblurcli.batch.storage import fetched, published
 from deblurcli.errors import DeblurError, OutputLostError, PhotoError
 from deblurcli.tiling import Progress
@@ -121,6 +121,7 @@ def _restore(
     from deblurcli.photo.decode import MAX_PIXELS, read_photo
     from deblurcli.photo.encode import write_photo
 
+    check_place(job)
     check_existing(job, options.overwrite)
     with ExitStack() as stack:
         source = stack.enter_context(fetched(job.source))

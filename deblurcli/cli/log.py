@@ -13,7 +13,7 @@ import click
 from deblurcli.batch.inputs import write_list
 from deblurcli.batch.jobs import Job
 from deblurcli.batch.one_photo import Outcome, named
-from deblurcli.cli.messages import failures_table, report, say, warn
+from deblurcli.cli.messages import failures_table, printable, report, say, warn
 from deblurcli.errors import SOME_FAILED, DeblurError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Log:
         """Tells what would be restored, on stdout."""
         for job in jobs:
             row = self._common | named(job)
-            click.echo(json.dumps(row) if self._as_json else f"{job.source} → {job.target}")
+            click.echo(json.dumps(row) if self._as_json else printable(f"{job.source} → {job.target}"))
 
     def add(self, job: Job, outcome: Outcome) -> None:
         """Tells what came of a photo."""

@@ -21,14 +21,14 @@ def table_console() -> Console:
 def say(text: str, *, verbosity: int = 0) -> None:
     """A message nobody needs in a log file; ``verbosity`` is -1 after ``-q``, 1 after ``-v``."""
     if verbosity > 0 or (verbosity == 0 and sys.stderr.isatty()):
-        print(_printable(text), file=sys.stderr)
+        print(printable(text), file=sys.stderr)
 
 
 def report(error: str, hint: str = "") -> None:
     """An error and what to do about it."""
     _marked("error", "bold red", error)
     if hint:
-        print(_printable(f"       {hint}"), file=sys.stderr)
+        print(printable(f"       {hint}"), file=sys.stderr)
 
 
 def warn(text: str) -> None:
@@ -48,7 +48,7 @@ def failures_table(rows: list[tuple[str, str, str]]) -> None:
         table.add_column(title, overflow="fold")
     for photo, why, todo in rows:
         why = why.removeprefix(f"{photo}: ")
-        table.add_row(*(Text(_printable(text)) for text in (photo, why, todo)))
+        table.add_row(*(Text(printable(text)) for text in (photo, why, todo)))
     Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDTH).print(table)
 
 
@@ -57,10 +57,10 @@ def _marked(mark: str, style: str, text: str) -> None:
     from rich.text import Text
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(Text.assemble((mark, style), ": ", _printable(text)))
+    console.print(Text.assemble((mark, style), ": ", printable(text)))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """File names may hold bytes that are no text, and control characters; neither must reach a terminal."""
     shown = text.encode(errors="backslashreplace").decode()
     return "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in shown)

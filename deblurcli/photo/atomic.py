@@ -106,7 +106,7 @@ def remove_abandoned(folder: Path) -> list[Path]:
     for path in folder.glob(_unfinished(folder, "*").name):
         with suppress(OSError):
             if fcntl:
-                file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+                file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its writer lives
                 finally:

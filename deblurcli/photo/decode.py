@@ -6,12 +6,14 @@ import os
 import stat
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from mmap import ACCESS_READ, mmap
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin
+from PIL import BmpImagePlugin, ImageFile
 
 from deblurcli.errors import DeblurError, PhotoError
 from deblurcli.photo import colour, metadata
@@ -19,7 +21,7 @@ from deblurcli.photo.avif import read_avif
 from deblurcli.photo.decoded import Decoded, Samples
 from deblurcli.photo.heif import read_heif
 from deblurcli.photo.jp2 import read_jp2
-from deblurcli.photo.jpeg import check_segments
+from deblurcli.photo.jpeg import open_jpeg
 from deblurcli.photo.jxl import read_jxl
 from deblurcli.photo.limits import MAX_PIXELS
 from deblurcli.photo.photo import Photo
@@ -38,7 +40,7 @@ from deblurcli.photo.sniff import (
 from deblurcli.photo.tiff import is_raw, read_tiff
 from deblurcli.photo.webp import read_webp
 
-__all__ = ["MAX_PIXELS", "READABLE_SUFFIXES", "looks_like_photo", "read_photo", "read_software"]
+__all__ = ["MAX_PIXELS", "READABLE_SUFFIXES", "looks_like_photo", "read_exif", "read_photo", "read_software"]
 
 IPTC_RESOURCE = 0x0404
 
@@ -70,9 +72,7 @@ def read_photo(
     """
     path = Path(path)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise PhotoError(path, "is a folder" if path.is_dir() else "is not a regular file")
-        with path.open("rb") as file:
+        with _opened(path) as file:
             kind = identify(path, file.read(HEAD))
             file.seek(0)
             if kind == "tiff" and is_raw(file):
@@ -106,18 +106,46 @@ def read_photo(
 
 
 def read_software(path: str | PathLike[str]) -> str:
-    """What a photo says it was last worked on with: its Software field, or an empty text. Pixels are not decoded if
-    they need not be.
+    """What a photo says it was last worked on with: its Software field, or an empty text.
 
     Raises:
         PhotoError: the file cannot be read.
     """
-    try:
-        with Image.open(path) as image:
-            return str(image.getexif().get(metadata.SOFTWARE, ""))
-    except Exception:  # a depth, format or damage that Pillow does not know how to deal with
-        photo = read_photo(path)
-        return metadata.software(photo.exif) if photo.exif else ""
+    exif = read_exif(path)
+    return metadata.software(exif) if exif else ""
+
+
+def read_exif(path: str | PathLike[str]) -> bytes | None:
+    """The EXIF block of a photo. Pixels are not decoded if they need not be.
+
+    Raises:
+        PhotoError: the file cannot be read.
+    """
+    path = Path(path)
+    with suppress(Exception), _opened(path) as file:  # what is wrong with it, reading it as a whole tells
+        kind = identify(path, file.read(HEAD))
+        file.seek(0)
+        if kind == "jpeg":
+            exif = (open_jpeg(path, file).info.get("exif") or b"").removeprefix(b"Exif\0\0")
+            return Decoded(kind, np.empty((1, 1)), exif=exif).to_photo().exif
+        if kind in ("tiff", "raw"):
+            with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+                return metadata.exif_of_tiff(data, raw=True)
+    return read_photo(path).exif
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Opens a file, and nothing else: a pipe would be waited for, a device might do something."""
+    if stat.S_ISREG(path.stat().st_mode):
+        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - the caller closes it
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # another file may have taken its place
+            return file
+        file.close()
+    raise PhotoError(path, "is a folder" if path.is_dir() else "is not a regular file")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _damaged(path: Path, error: Exception) -> PhotoError:
@@ -130,9 +158,7 @@ def _damaged(path: Path, error: Exception) -> PhotoError:
 
 
 def _read_jpeg(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
-    check_segments(path, file)
-    # The plugin's class is used rather than Image.open, whose own size limit is global and cannot be overruled.
-    image = JpegImagePlugin.JpegImageFile(file)
+    image = open_jpeg(path, file)
     decoded = _read_pillow(path, image, "jpeg", max_pixels)
     if image.mode == "CMYK":
         if "adobe" not in image.info:  # Pillow takes for granted that inks are inverted, as Adobe does
@@ -162,6 +188,9 @@ def _read_pillow(path: Path, image: ImageFile.ImageFile, name: str, max_pixels: 
     decoded = Decoded(name, _samples(path, image), icc=info.get("icc_profile"), exif=exif, xmp=info.get("xmp"))
     if "dpi" in info and info.get("jfif_unit") != 0:
         decoded.dpi = metadata.sensible_dpi(*map(float, info["dpi"]))
+    elif exif and name == "jpeg":
+        with suppress(*metadata.DAMAGED):  # to_photo will say that the block is damaged
+            decoded.dpi = metadata.resolution(exif)
     return decoded
 
 

@@ -94,11 +94,12 @@ def entries(block: Buffer, header: Header, offset: int) -> Iterator[tuple[int, E
 
 def read_field(block: Buffer, header: Header, entry: Entry) -> Field | None:
     """The value of an entry, or None where its type is unknown or its value lies outside the block."""
-    place = _extent(block, header, entry)
+    place = extent(block, header, entry)
     return Field(entry.type, entry.number, bytes(block[place])) if place else None
 
 
-def _extent(block: Buffer, header: Header, entry: Entry) -> slice | None:
+def extent(block: Buffer, header: Header, entry: Entry) -> slice | None:
+    """Where the value of an entry lies, or None where its type is unknown or its value lies outside the block."""
     size = TYPE_SIZES.get(entry.type, 0) * entry.number
     start = entry.value
     if size > (8 if header.big else 4):
@@ -111,7 +112,7 @@ def is_complete(block: Buffer) -> bool:
     header = read_header(block)
     try:
         found = [entry for tag, entry in entries(block, header, header.offset) if tag < PRIVATE]
-        return all(_extent(block, header, entry) for entry in found if entry.type in TYPE_SIZES and entry.number)
+        return all(extent(block, header, entry) for entry in found if entry.type in TYPE_SIZES and entry.number)
     except struct.error:
         return False
 

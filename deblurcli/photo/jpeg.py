@@ -10,7 +10,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL.JpegImagePlugin import MARKER
+from PIL.JpegImagePlugin import MARKER, JpegImageFile
 
 from deblurcli.errors import PhotoError
 from deblurcli.photo.limits import LARGEST_METADATA, MAX_GAP, MAX_PARTS, MAX_SCANS
@@ -21,6 +21,24 @@ START_OF_SCAN, END_OF_IMAGE = 0xDA, b"\xff\xd9"
 # Pillow steps over the bodies of these, and over everything else byte by byte.
 _WITH_BODY = {marker & 0xFF for marker, (_, _, handler) in MARKER.items() if handler}
 _MARKER = re.compile(rb"\xff([^\x00\xff])")
+
+
+class JpegFile(JpegImageFile):
+    """Pillow's, except that it leaves EXIF blocks alone: their fields may overlap, and so unpack to any size."""
+
+    def _read_dpi_from_exif(self) -> None:
+        pass
+
+
+def open_jpeg(path: Path, file: BinaryIO) -> JpegFile:
+    """The file, opened but not decoded.
+
+    Raises:
+        PhotoError: as ``check_segments``.
+    """
+    check_segments(path, file)
+    # A class of its own rather than Image.open, whose size limit is global and cannot be overruled.
+    return JpegFile(file)
 
 
 def check_segments(path: Path, file: BinaryIO) -> None:

@@ -22,6 +22,7 @@ STRIP_OFFSETS = (0x0111, 0x0144)
 """Where a TIFF file's strips or tiles are."""
 THUMBNAIL_OFFSET, THUMBNAIL_LENGTH = 0x0201, 0x0202
 COLOR_SPACE, UNCALIBRATED, WIDTH, HEIGHT = 0xA001, 0xFFFF, 0xA002, 0xA003
+ORIGINAL_TIME, MODIFIED_TIME = 0x9003, 0x0132
 
 # Pairs of fields that change places when a picture is turned by 90°: its size in the first and in the EXIF IFD,
 # its resolution, and that of the focal plane.
@@ -107,6 +108,14 @@ def software(exif: bytes) -> str:
     header, found = _first_ifd(exif)
     field = ifd.read_field(exif, header, found[SOFTWARE]) if SOFTWARE in found else None
     return field.data.split(b"\0")[0].decode("utf-8", "replace") if field else ""
+
+
+def time_taken(exif: bytes) -> str:
+    """When the photo was taken, "YYYY:MM:DD hh:mm:ss", as far as the block says so; else when it was made."""
+    tree = ifd.read_tree(exif, _first_ifd(exif)[0])
+    below = tree.get(ifd.EXIF_IFD)
+    field = (below.get(ORIGINAL_TIME) if isinstance(below, dict) else None) or tree.get(MODIFIED_TIME)
+    return field.data.split(b"\0")[0].decode("ascii", "replace") if isinstance(field, Field) else ""
 
 
 def with_resolution(exif: bytes | None, dpi: tuple[float, float]) -> bytes:
@@ -210,7 +219,9 @@ def join_exif_and_tiff(file: BinaryIO, exif: bytes, start: int) -> None:
             data = struct.pack(f"{header.order}{field.number}I", *places)
             tree[tag] = Field(ifd.LONG, field.number, data)
     base = end + end % 2
-    slots = {tag: exif[e.position : e.position + 12] for tag, e in found.items() if tag in DESCRIPTIVE - tree.keys()}
+    # What points out of a damaged block would make a damaged file.
+    whole = {tag: e for tag, e in found.items() if ifd.extent(exif, source, e)}
+    slots = {tag: exif[e.position : e.position + 12] for tag, e in whole.items() if tag in DESCRIPTIVE - tree.keys()}
     file.seek(end)
     file.write(bytes(base - end) + ifd.write_ifd(tree, header.order, base, slots))
     file.seek(4)

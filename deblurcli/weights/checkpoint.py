@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = "deblur-checkpoint-1"
+KINDS = {"config": dict, "recipe": dict, "scores": dict, "data": list, "limits": list}
+LARGEST_SETTING = 4096
+"""Of the numbers in a network's configuration: channels, depths, sizes of kernels."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def read_header(path: Path) -> Header:
     if metadata.get("format") != FORMAT:
         raise WeightsError(f"{path}: a safetensors file, but not one of deblur's", "Its header names no network.")
     try:
-        return Header(
+        header = Header(
             network=metadata["network"],
             tag=metadata["tag"],
             config=json.loads(metadata["config"]),
@@ -84,8 +87,28 @@ def read_header(path: Path) -> Header:
             data=json.loads(metadata.get("data", "[]")),
             limits=json.loads(metadata.get("limits", "[]")),
         )
-    except (KeyError, ValueError) as error:
+        _check_kinds(header)
+        return header
+    except (KeyError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: its header is damaged ({error})") from error
+
+
+def _check_kinds(header: Header) -> None:
+    """Raises ValueError for a header whose parts are of other kinds than they should, or far too large."""
+    for name, value in vars(header).items():
+        if type(value) is not KINDS.get(name, str):
+            raise ValueError(f"{name} is no {KINDS.get(name, str).__name__}")
+    if not all(isinstance(score, (int, float)) for score in header.scores.values()):
+        raise ValueError("scores are no numbers")
+    waiting = list(header.config.values())
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, (int, float)) and not abs(value) <= LARGEST_SETTING:
+            raise ValueError(f"no network has a setting of {value}")
+        if isinstance(value, list):
+            waiting += value
+        if len(waiting) > LARGEST_SETTING:
+            raise ValueError("no network has so many settings")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

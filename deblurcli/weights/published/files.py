@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deblurcli.errors import WeightsError
-from deblurcli.weights.published.object_arrays import read_object_arrays
+from deblurcli.weights.published.object_arrays import LIMIT, read_object_arrays
 
 NESTINGS = ("state_dict", "model_state_dict", "model", "network", "net", "params")
 """Where training programs put the state dict in a larger file."""
@@ -49,8 +49,11 @@ def read_authors_file(file: BinaryIO, name: str) -> dict[str, Tensor] | list[NDA
     if not file.read(1):
         raise WeightsError(f"{name}: is empty", "Fetch or copy it again.")
     try:
-        if is_zipfile(file) and any(entry.endswith(".npy") for entry in ZipFile(file).namelist()):
-            return read_object_arrays(file, name)
+        if is_zipfile(file):
+            entries = ZipFile(file).infolist()
+            _check_size(sum(entry.file_size for entry in entries), name)
+            if any(entry.filename.endswith(".npy") for entry in entries):
+                return read_object_arrays(file, name)
         file.seek(0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about unusual pickles: what matters is whether they can be read
@@ -79,8 +82,15 @@ def _state_dict(content: Any, name: str) -> dict[str, Tensor]:
     others = [str(key) for key, value in content.items() if not _is_plain(value)]
     if others:
         raise WeightsError(f"{name}: {', '.join(others[:3])} is no plain tensor", f"If you trust it, {SAVE_ALONE}")
+    # Many tensors may be views of one number.
+    _check_size(sum(value.numel() * value.element_size() for value in content.values()), name)
     prefix = "module." if all(str(key).startswith("module.") for key in content) else ""
     return {str(key).removeprefix(prefix): value for key, value in content.items()}
+
+
+def _check_size(size: int, name: str) -> None:
+    if size > LIMIT:
+        raise WeightsError(f"{name}: would unpack to more than {LIMIT / 1e6:.0f} MB", "No network here is so large.")
 
 
 def _is_plain(value: Any) -> bool:

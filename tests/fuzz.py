@@ -1,8 +1,8 @@
 """Damaged files in great numbers: python tests/fuzz.py --cases 10000 -o results/fuzz.json
 
-Each case is a seed and a number, and its file the same every time: ``--show png-rgb 17`` reads one again, in this
-process, and keeps the file. Nothing may come of a case but a photo that can be written to every format, or an error
-that names the file.
+Each case is a seed and a number, and its file the same every time (but for the old format of PyTorch, which holds
+addresses): ``--show png-rgb 17`` reads one again, in this process, and keeps the file. Nothing may come of a case but a
+photo that can be written to every format, or an error that names the file.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from deblurcli.errors import PhotoError
 from deblurcli.photo.decode import read_photo
 from deblurcli.photo.encode import FORMATS, write_photo
 from deblurcli.photo.limits import LARGEST_PART, MAX_NAMES
+from deblurcli.photo.photo import Photo
 
 JPEG, PNG = pillow("RGB", "JPEG"), png(RGB)
 NOTHING = zlib.compress(bytes(300_000_000), 9)
@@ -209,3 +210,12 @@ def test_a_second_header_or_palette_of_a_png_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(data[: place + length] + second + data[place + length :])
     np.testing.assert_array_equal(read_photo(tmp_path / "a.png").pixels, expected)
     assert expected.shape[:2] == indexed.shape
+
+
+def test_fields_that_point_out_of_their_block_do_not_damage_a_tiff_file(tmp_path: Path) -> None:
+    fields = [(0x010E, 2, 100, 10**6), (0x010F, 2, 4, 0x004D4D41)]  # the description lies nowhere, the make is "AMM"
+    block = struct.pack("<2sHIH", b"II", 42, 8, 2) + b"".join(struct.pack("<HHII", *field) for field in fields)
+    write_photo(tmp_path / "a.tif", Photo(RGB, exif=block + bytes(4)))
+    photo = read_photo(tmp_path / "a.tif")
+    np.testing.assert_array_equal(photo.pixels, RGB)
+    assert photo.exif is not None and b"AMM" in photo.exif

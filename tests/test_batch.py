@@ -331,9 +331,9 @@ def wait_for(condition: Any) -> None:
 
 @pytest.fixture
 def slow_shots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A dozen photos, each of which takes about a second."""
+    """A dozen photos, each of which takes about half a second."""
     monkeypatch.chdir(tmp_path)
-    first = make_photo(tmp_path / "shots/0.png", 900)
+    first = make_photo(tmp_path / "shots/0.png", 600)
     for number in range(1, 12):
         shutil.copy(first, tmp_path / f"shots/{number}.png")
     return tmp_path / "shots"
@@ -349,7 +349,7 @@ def test_ctrl_c_finishes_the_photos_in_work(slow_shots: Path) -> None:
     done = files(Path("sharp"))
     assert 1 <= len(done) < 12
     assert len(read_list("left.txt")) == 12 - len(done)
-    assert all(read_photo(Path("sharp") / name).pixels.shape == (900, 916, 3) for name in done)
+    assert all(read_photo(Path("sharp") / name).pixels.shape == (600, 616, 3) for name in done)
     assert run("shots", "-o", "sharp", "--skip-existing", "--tile", 160) == 0
     assert len(files(Path("sharp"))) == 12
 
@@ -363,7 +363,7 @@ def test_ctrl_c_twice_gives_them_up(slow_shots: Path, signals: list[signal.Signa
             time.sleep(0.2)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert all(read_photo(Path("sharp") / name).pixels.shape == (900, 916, 3) for name in files(Path("sharp")))
+    assert all(read_photo(Path("sharp") / name).pixels.shape == (600, 616, 3) for name in files(Path("sharp")))
     assert not list(Path("maps").glob(".*"))
 
 
@@ -375,7 +375,7 @@ def test_killed_runs_leave_nothing_behind_the_next(slow_shots: Path) -> None:
             time.sleep(wait)
             process.kill()
         for path in Path("sharp").glob("*.png"):
-            assert read_photo(path).pixels.shape == (900, 916, 3)
+            assert read_photo(path).pixels.shape == (600, 616, 3)
     assert run("shots", "-o", "sharp", "--skip-existing", "--tile", 160, "--export-maps") == 0
     expected = sorted(f"{number}{end}" for number in range(12) for end in (".png", ".maps"))
     assert sorted(path.name for path in Path("sharp").iterdir()) == expected

@@ -21,6 +21,7 @@ from deblurcli.backends.backend import Backend
 from deblurcli.errors import UsageError
 from deblurcli.guard import is_sound
 from deblurcli.networks.spec import DEFAULT_NETWORK, NetworkSpec, network_spec
+from deblurcli.photo.curves import Transfer, View, view_of
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import to_codes, to_float
 from deblurcli.tiling import LARGEST_TILE, BlockMeans, Plan, Progress, average, passes, tiled, with_smaller_tiles
@@ -137,6 +138,7 @@ class Deblurrer:
         maps_scale: int = 1,
         maps_folder: Path | None = None,
         progress: Progress | None = None,
+        transfer: Transfer = "auto",
     ) -> Restoration:
         """Restores a photo. Runs again with smaller tiles when the device is out of memory.
 
@@ -149,11 +151,13 @@ class Deblurrer:
             maps_folder: where maps are kept in files, so that they need no memory: of those returned, only what is
                 looked at is read, and they last as long as the files. None keeps them in memory.
             progress: called with tiles done and tiles in all, every pass over the picture counted.
+            transfer: the curve of the photo's values: "srgb", "linear", or "auto" for what its profile says.
         """
         if not 0 <= amount <= 1:
             raise UsageError(f"amount must be between 0 and 1, not {amount:g}")
         spec = self.backend.spec
         height, width = photo.pixels.shape[:2]
+        view = view_of(photo, transfer)
         dtype = photo.pixels.dtype if depth == "auto" else DTYPES[depth]
         # Without maps there is nothing to compute: not even a value beyond [0, 1] changes.
         if amount == 0 and not maps:
@@ -177,9 +181,9 @@ class Deblurrer:
             constants: dict[str, list[NDArray[np.float32]]] = {m.name: [] for m in wanted if m.per_photo}
             # A tile cannot know what the whole picture has on average, and is told.
             *looks, last = passes(progress, 1 + (spec.statistics if len(plan.tiles) > 1 else 0))
-            averages = self._averages(photo.pixels, plan, looks)
+            averages = self._averages(photo.pixels, view, plan, looks)
             faults: Counter[str] = Counter()
-            network = self._network(amount, photo.gray, list(planes), constants, averages, faults)
+            network = self._network(amount, photo.gray, view, list(planes), constants, averages, faults)
             for region, values in tiled(photo.pixels, network, plan, last):
                 pixels[region.slices] = to_codes(values[..., :3], dtype)
                 first = 3
@@ -199,12 +203,14 @@ class Deblurrer:
             log.warning("%s: %s", spec.name, warning)
         return result
 
-    def _averages(self, pixels: NDArray[Any], plan: Plan, passes: list[Progress]) -> list[NDArray[np.float64]]:
+    def _averages(
+        self, pixels: NDArray[Any], view: View | None, plan: Plan, passes: list[Progress]
+    ) -> list[NDArray[np.float64]]:
         """What the network averages over the whole picture, (C,) each; every pass over its tiles finds one."""
         known: list[NDArray[np.float64]] = []
 
         def look(codes: NDArray[Any]) -> NDArray[Any]:
-            seen = _seen(to_float(codes))
+            seen = _seen(to_float(codes), view)
             found = self.backend.statistic(seen, known)
             return found if np.isfinite(found).all() or not self._in_full else self._in_full().statistic(seen, known)
 
@@ -216,6 +222,7 @@ class Deblurrer:
         self,
         amount: float,
         gray: bool,
+        view: View | None,
         names: list[str],
         constants: dict[str, list[NDArray[np.float32]]],
         averages: list[NDArray[np.float64]],
@@ -230,9 +237,10 @@ class Deblurrer:
         def network(codes: NDArray[Any]) -> NDArray[np.float32]:
             picture = to_float(codes)
             # What floats hold beyond white is kept, and changed as its clipped neighbour is.
-            seen = _seen(picture)
+            seen = _seen(picture, view)
             restored, maps = self._sound(seen, bool(names), averages, faults)
-            change = restored - seen
+            # Where the network changes nothing, not a bit of the photo does, however it had to be shown.
+            change = view.back(restored) - view.back(seen) if view else restored - seen
             if gray:
                 change = change.mean(axis=2, keepdims=True)
             picture = picture + np.float32(amount) * change
@@ -259,9 +267,10 @@ class Deblurrer:
         return seen, {name: np.nan_to_num(plane) for name, plane in planes.items()}
 
 
-def _seen(picture: Picture) -> Picture:
-    """What the network is shown: it was taught values in [0, 1]."""
-    return np.clip(np.nan_to_num(picture), 0, 1)
+def _seen(picture: Picture, view: View | None) -> Picture:
+    """What the network is shown: it was taught values in [0, 1], display-referred with the curve of sRGB."""
+    clipped = np.clip(np.nan_to_num(picture), 0, 1)
+    return view.show(clipped) if view else clipped
 
 
 def load(

@@ -7,14 +7,15 @@ know well, while a matrix would push the most saturated colours out of the range
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Sequence
 from io import BytesIO
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageCms
 
+from deblurcli.arrays import Picture
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import PQ, SPACES, Space
 from deblurcli.photo.transfer import linear_to_srgb
@@ -28,34 +29,43 @@ Channel = NDArray[np.float64]
 """(POINTS,) values at evenly spaced codes from 0 to 1."""
 
 
-@dataclass(frozen=True)
+Transfer = Literal["auto", "srgb", "linear"]
+
+
 class View:
-    """From a file's values to what the network is shown, channel by channel, and back.
+    """From a file's values to what the network is shown, channel by channel, and back."""
 
-    ``shown`` is (3, POINTS): rising, in [0, 1], what is shown for evenly spaced codes.
-    """
-
-    shown: NDArray[np.float64]
-
-    def show(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(H, W, 3) values of the file → what is shown, in [0, 1]; what is beyond is cut."""
+    def __init__(self, shown: Sequence[Channel]) -> None:
+        """``shown``: for red, green and blue, what is shown for evenly spaced codes; in [0, 1], never falling."""
         codes = np.linspace(0, 1, POINTS)
-        return _each(picture, lambda values, c: np.interp(values, codes, self.shown[c]))
+        self._there = [(codes, channel) for channel in shown]
+        # Where many codes look the same, as beyond the brightest that can be shown, the way back leads to the first.
+        rising = (np.concatenate([[True], np.diff(channel) > 0]) for channel in shown)
+        self._back = [(channel[which], codes[which]) for channel, which in zip(shown, rising, strict=True)]
 
-    def back(self, shown: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The way back, likewise."""
-        codes = np.linspace(0, 1, POINTS)
-        return _each(shown, lambda values, c: np.interp(values, self.shown[c], codes))
+    def show(self, picture: Picture) -> Picture:
+        """(H, W, 3) values of the file → what is shown, both in [0, 1]."""
+        return _mapped(picture, self._there)
+
+    def back(self, shown: Picture) -> Picture:
+        """The way back. What is beyond [0, 1] goes on as steeply as the curve ends."""
+        return _mapped(shown, self._back)
 
 
-def _each(picture, way):  # type: ignore[no-untyped-def]
+def _mapped(picture: Picture, tables: list[tuple[Channel, Channel]]) -> Picture:
     result = np.empty_like(picture)
-    for c in range(3):
-        result[..., c] = way(picture[..., c], c)
+    for c, (x, y) in enumerate(tables):
+        values = picture[..., c]
+        inside = np.interp(values, x, y)
+        for end, inner in ((0, 1), (-1, -2)):
+            beyond = values - x[end]
+            slope = (y[inner] - y[end]) / (x[inner] - x[end])
+            inside += slope * (np.minimum(beyond, 0) if end == 0 else np.maximum(beyond, 0))
+        result[..., c] = inside
     return result
 
 
-def view_of(photo: Photo, transfer: str = "auto") -> View | None:
+def view_of(photo: Photo, transfer: Transfer = "auto") -> View | None:
     """How a photo has to be shown to a network; None for as it is.
 
     Args:
@@ -68,13 +78,13 @@ def view_of(photo: Photo, transfer: str = "auto") -> View | None:
         return _view([np.linspace(0, 1, POINTS)] * 3)
     if photo.cicp:
         # HLG was made to be shown on screens that know nothing of it; PQ is shown as if it were HLG of 1000 cd/m².
-        return View(np.tile(_hlg(_pq(np.linspace(0, 1, POINTS)) * 10), (3, 1))) if photo.cicp[1] == PQ else None
+        return View([_hlg(_pq(np.linspace(0, 1, POINTS)) * 10)] * 3) if photo.cicp[1] == PQ else None
     curves = read_curves(photo.icc) if photo.icc else None
     return _view(curves) if curves and max(map(_difference, curves)) > NEAR else None
 
 
 def _view(curves: list[Channel]) -> View:
-    return View(np.maximum.accumulate(np.stack([linear_to_srgb(np.clip(curve, 0, 1)) for curve in curves]), axis=1))
+    return View([np.maximum.accumulate(linear_to_srgb(np.clip(curve, 0, 1))) for curve in curves])
 
 
 def _difference(curve: Channel) -> float:

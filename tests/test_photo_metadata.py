@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, IptcImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
 from deblurcli.photo import metadata
@@ -312,8 +312,7 @@ def png_with(*chunks: tuple[bytes, bytes]) -> bytes:
     [
         ((b"gAMA", struct.pack(">I", 45455)), ""),
         ((b"cHRM", struct.pack(">8I", *[31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000])), ""),
-        ((b"tEXt", b"Title\0Sunset"), "Title"),
-        ((b"tEXt", b"Software\0GIMP"), ""),
+        ((b"zTXt", b"Title\0\0nonsense"), "Title"),
     ],
 )
 def test_png_fields_that_are_dropped_are_told(tmp_path: Path, chunk: tuple[bytes, bytes], warning: str) -> None:
@@ -321,6 +320,108 @@ def test_png_fields_that_are_dropped_are_told(tmp_path: Path, chunk: tuple[bytes
     warnings = read_photo(tmp_path / "a.png").warnings
     assert warning in " ".join(warnings)
     assert bool(warnings) == bool(warning)
+
+
+def test_png_texts(tmp_path: Path) -> None:
+    chunks = [
+        (b"tEXt", b"Title\0Sunset \xe9"),
+        (b"zTXt", b"Author\0\0" + zlib.compress(b"me")),
+        (b"iTXt", b"Description\0\0\0de\0\0" + "Grüße, 日本".encode()),
+        (b"tEXt", b"Comment\0hello"),
+        (b"tEXt", b"Software\0GIMP"),
+    ]
+    (tmp_path / "a.png").write_bytes(png_with(*chunks))
+    photo = read_photo(tmp_path / "a.png")
+    texts = [("Title", "Sunset é"), ("Author", "me"), ("Description", "Grüße, 日本")]
+    assert [*photo.texts] == [*texts, ("Software", "GIMP")]
+    assert photo.comment == b"hello"
+    assert write_photo(tmp_path / "b.png", photo, description="deblur") == ()
+    back = read_photo(tmp_path / "b.png")
+    assert {*back.texts} == {*texts, ("Software", "deblur")}
+    (warning,) = write_photo(tmp_path / "b.jpg", photo)
+    assert "PNG texts (Title, Author, Description, Software)" in warning
+    assert read_photo(tmp_path / "b.jpg").comment == b"hello"
+
+
+# Captions, comments, and XMP beyond a segment
+
+IPTC = b"\x1c\x02\x78\x00\x06Sunset\x1c\x02\x19\x00\x03sea"
+EXTENSION = b"<x:xmpmeta>" + bytes(range(32, 127)) * 1000 + b"</x:xmpmeta>"
+
+
+@pytest.mark.parametrize("first", ["jpeg", "tiff", "png"])
+@pytest.mark.parametrize("second", ["jpeg", "tiff", "png"])
+def test_captions_survive(tmp_path: Path, first: str, second: str) -> None:
+    photo = Photo(picture(), iptc=IPTC)
+    for format in (first, second):
+        assert write_photo(tmp_path / "a", photo, format=format) == ()
+        photo = read_photo(tmp_path / "a")
+        assert (photo.iptc, photo.warnings) == (IPTC, ())
+
+
+def test_other_programs_see_captions_and_comments(tmp_path: Path) -> None:
+    write_photo(tmp_path / "a.jpg", Photo(picture(), iptc=IPTC, comment=b"hello"))
+    for path in (tmp_path / "a.jpg",):
+        with Image.open(path) as image:
+            assert IptcImagePlugin.getiptcinfo(image) == {(2, 120): b"Sunset", (2, 25): b"sea"}
+            assert image.info["comment"] == b"hello"
+
+
+def test_extended_xmp(tmp_path: Path) -> None:
+    photo = Photo(picture(), xmp=XMP, xmp_extension=EXTENSION)
+    assert write_photo(tmp_path / "a.jpg", photo) == ()
+    back = read_photo(tmp_path / "a.jpg")
+    assert (back.xmp, back.xmp_extension) == (XMP, EXTENSION)
+    (warning,) = write_photo(tmp_path / "a.png", back)
+    assert "extended part of the XMP" in warning
+
+
+@pytest.mark.parametrize("format", ["webp", "avif", "jxl", "bmp"])
+def test_captions_that_are_lost_are_told(tmp_path: Path, format: str) -> None:
+    (warning,) = write_photo(tmp_path / "a", Photo(picture(), iptc=IPTC, comment=b"hello"), format=format)
+    assert warning.endswith("cannot hold these, so they were dropped: IPTC captions, comment.")
+
+
+# Privacy
+
+GPS_XMP = (
+    b'<x:xmpmeta><rdf:Description exif:GPSLatitude="47,22.025N" dc:title="a" exif:GPSMapDatum=\'W\'/>'
+    b"<exif:GPSLongitude>8,32E</exif:GPSLongitude><exif:GPSAltitude rdf:x='1'/></x:xmpmeta>"
+)
+
+
+@pytest.mark.parametrize("endian", "<>")
+@pytest.mark.parametrize("format", [*WITH_METADATA, "jxl"])
+def test_strip_gps(tmp_path: Path, format: str, endian: str) -> None:
+    photo = Photo(picture(), exif=camera_exif(endian), xmp=GPS_XMP, dpi=(300.0, 150.0), iptc=None)
+    write_photo(tmp_path / "a", photo, format=format, strip="gps", description="deblur")
+    content = (tmp_path / "a").read_bytes()
+    # 47, 22 and 1.5 as Pillow writes them
+    assert struct.pack(endian + "IIII", 47, 1, 22, 1) not in content
+    assert b"GPSL" not in content and b"GPSM" not in content and b"GPSA" not in content
+    back = read_photo(tmp_path / "a")
+    found = tags(back.exif)
+    assert not [tag for tag in found if isinstance(tag, tuple) and tag[0] == 0x8825]
+    assert found[0x0110] == "Model 5" and found[0x8769, 0x927C] == MAKER_NOTE
+    assert back.xmp is not None and b'dc:title="a"' in back.xmp
+
+
+def test_strip_all_keeps_the_colours(tmp_path: Path) -> None:
+    photo = Photo(picture(), exif=camera_exif(), xmp=XMP, iptc=IPTC, comment=b"hello", icc=icc_profile("p3"))
+    write_photo(tmp_path / "a.jpg", photo, strip="all", description="deblur")
+    back = read_photo(tmp_path / "a.jpg")
+    assert (back.xmp, back.iptc, back.comment, back.icc) == (None, None, None, icc_profile("p3"))
+    assert tags(back.exif) == {0x0131: "deblur"}
+
+
+def test_a_motion_photo_says_so_no_longer(tmp_path: Path) -> None:
+    xmp = b'<x:xmpmeta><rdf:Description GCamera:MotionPhoto="1" GCamera:MicroVideo="1"/></x:xmpmeta>'
+    Image.fromarray(picture()).save(tmp_path / "a.jpg", xmp=xmp)
+    with (tmp_path / "a.jpg").open("ab") as file:
+        file.write(b"\0\0\0\x18ftypmp42" + bytes(500))
+    photo = read_photo(tmp_path / "a.jpg")
+    assert photo.xmp == xmp.replace(b'"1"', b'"0"')
+    assert "video" in photo.warnings[0]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from deblurcli.photo.avif import read_avif
 from deblurcli.photo.decoded import Decoded, Samples
 from deblurcli.photo.heif import read_heif
 from deblurcli.photo.jp2 import read_jp2
-from deblurcli.photo.jpeg import open_jpeg
+from deblurcli.photo.jpeg import IPTC_RESOURCE, is_motion_photo, joined_extension, open_jpeg, without_motion
 from deblurcli.photo.jxl import read_jxl
 from deblurcli.photo.limits import MAX_PIXELS
 from deblurcli.photo.photo import Photo
@@ -41,8 +41,6 @@ from deblurcli.photo.tiff import is_raw, read_tiff
 from deblurcli.photo.webp import read_webp
 
 __all__ = ["MAX_PIXELS", "READABLE_SUFFIXES", "looks_like_photo", "read_exif", "read_photo", "read_software"]
-
-IPTC_RESOURCE = 0x0404
 
 # Pillow warns of odd EXIF data that it need not understand here: they are carried as bytes.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
@@ -166,13 +164,14 @@ def _read_jpeg(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
         decoded.samples, note = colour.cmyk_to_rgb(decoded.samples, decoded.icc)
         decoded.icc = colour.srgb_profile()
         decoded.warnings.append(note)
-    segments = [(name, bytes(data[:40])) for name, data in image.applist]
-    if any(name == "APP2" and data.startswith(b"MPF\0") for name, data in segments):
+    if any(name == "APP2" and data.startswith(b"MPF\0") for name, data in image.applist):
         decoded.further = "The file holds further pictures (views, a preview or a gain map)"
-    if any(data.startswith(b"http://ns.adobe.com/xmp/extension/") for _, data in segments):
-        decoded.warnings.append("The extended part of the XMP data was dropped.")
-    if IPTC_RESOURCE in image.info.get("photoshop", {}):
-        decoded.warnings.append("The IPTC captions were dropped.")
+    elif decoded.xmp and is_motion_photo(decoded.xmp):
+        decoded.further = "The file holds a video as well"
+    decoded.xmp = decoded.xmp and without_motion(decoded.xmp)
+    decoded.xmp_extension = joined_extension(data for _, data in image.applist)
+    decoded.iptc = image.info.get("photoshop", {}).get(IPTC_RESOURCE)
+    decoded.comment = image.info.get("comment")
     return decoded
 
 

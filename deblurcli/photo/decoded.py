@@ -17,6 +17,16 @@ Samples = NDArray[Any]
 """(H, W) or (H, W, C) with C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGB + alpha; uint8, uint16 or float32."""
 
 
+_TITLES = {
+    "icc": "colour profile was",
+    "exif": "EXIF data were",
+    "xmp": "XMP data were",
+    "xmp_extension": "extended XMP data were",
+    "iptc": "IPTC captions were",
+    "comment": "comment was",
+}
+
+
 @dataclass
 class Decoded:
     """Samples as they lie in the file, and the metadata beside them (see Photo; ``exif`` still has its orientation).
@@ -30,6 +40,10 @@ class Decoded:
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    xmp_extension: bytes | None = None
+    iptc: bytes | None = None
+    comment: bytes | None = None
+    texts: list[tuple[str, str]] = field(default_factory=list)
     dpi: tuple[float, float] | None = None
     turn: int | None = None
     cicp: tuple[int, int] | None = None
@@ -85,16 +99,23 @@ class Decoded:
             icc=self.icc or None,
             exif=exif,
             xmp=xmp,
+            xmp_extension=self.xmp_extension or None,
+            iptc=self.iptc or None,
+            comment=self.comment or None,
+            texts=tuple(self.texts),
             dpi=dpi,
             cicp=self.cicp,
             warnings=tuple(self.warnings),
         )
 
     def _drop_what_is_too_large(self) -> None:
-        for part, title in {"icc": "colour profile was", "exif": "EXIF data were", "xmp": "XMP data were"}.items():
+        for part, title in _TITLES.items():
             if len(getattr(self, part) or b"") > LARGEST_PART:
                 setattr(self, part, None)
                 self.warnings.append(f"The {title} dropped: larger than {LARGEST_PART / 1e6:.0f} MB.")
+        if sum(len(text) for _, text in self.texts) > LARGEST_PART:
+            self.texts = []
+            self.warnings.append(f"The texts were dropped: larger than {LARGEST_PART / 1e6:.0f} MB.")
 
 
 def upright(samples: Samples, orientation: int) -> Samples:

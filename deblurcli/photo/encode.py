@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
@@ -13,11 +13,12 @@ import numpy as np
 from PIL import Image
 
 from deblurcli.errors import DeblurError, PhotoError, UsageError
-from deblurcli.photo import metadata
 from deblurcli.photo.atomic import replacing
 from deblurcli.photo.avif import write_avif
 from deblurcli.photo.colour import bands
 from deblurcli.photo.decoded import Samples
+from deblurcli.photo.fit import Strip, fit, stripped
+from deblurcli.photo.jpeg import metadata_segments
 from deblurcli.photo.jxl import write_jxl
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.png import write_png
@@ -26,10 +27,6 @@ from deblurcli.photo.tiff import write_tiff
 from deblurcli.photo.transfer import to_codes, to_float
 
 Depth: TypeAlias = Literal["auto", 8, 16, 32]
-
-RESOLUTION_IN_EXIF = ("WebP", "AVIF", "JPEG XL")
-JPEG_EXIF_LIMIT, JPEG_XMP_LIMIT = 65527, 65504
-"""Bytes that fit into one segment of a JPEG file."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +40,20 @@ class Format:
     holds: frozenset[str]
 
 
+_COMMON = frozenset({"alpha", "icc", "exif", "xmp"})
 FORMATS = {
-    "jpeg": Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), (8,), 65500, frozenset({"gray", "icc", "exif", "xmp"})),
-    "png": Format("PNG", (".png",), (8, 16), 1_000_000, frozenset({"gray", "alpha", "icc", "exif", "xmp", "cicp"})),
-    "tiff": Format(
-        "TIFF", (".tif", ".tiff"), (8, 16, 32), 2**31 - 1, frozenset({"gray", "alpha", "icc", "exif", "xmp"})
+    "jpeg": Format(
+        "JPEG",
+        (".jpg", ".jpeg", ".jpe", ".jfif"),
+        (8,),
+        65500,
+        frozenset({"gray", "icc", "exif", "xmp", "xmp_extension", "iptc", "comment"}),
     ),
-    "webp": Format("WebP", (".webp",), (8,), 16383, frozenset({"alpha", "icc", "exif", "xmp"})),
-    "avif": Format("AVIF", (".avif",), (8, 10), 65536, frozenset({"gray", "alpha", "icc", "exif", "xmp", "cicp"})),
-    "jxl": Format("JPEG XL", (".jxl",), (8, 16, 32), 2**30, frozenset({"gray", "alpha", "icc", "exif", "xmp"})),
+    "png": Format("PNG", (".png",), (8, 16), 1_000_000, _COMMON | {"gray", "cicp", "iptc", "comment", "texts"}),
+    "tiff": Format("TIFF", (".tif", ".tiff"), (8, 16, 32), 2**31 - 1, _COMMON | {"gray", "iptc"}),
+    "webp": Format("WebP", (".webp",), (8,), 16383, _COMMON),
+    "avif": Format("AVIF", (".avif",), (8, 10), 65536, _COMMON | {"gray", "cicp"}),
+    "jxl": Format("JPEG XL", (".jxl",), (8, 16, 32), 2**30, _COMMON | {"gray"}),
     "bmp": Format("BMP", (".bmp", ".dib"), (8,), 2**31 - 1, frozenset({"gray"})),
 }
 WRITABLE_SUFFIXES = frozenset(suffix for known in FORMATS.values() for suffix in known.suffixes)
@@ -108,6 +110,7 @@ def write_photo(
     quality: int = 95,
     description: str | None = None,
     overwrite: bool = True,
+    strip: Strip | None = None,
 ) -> tuple[str, ...]:
     """Write a photo; the file appears whole or not at all.
 
@@ -119,6 +122,7 @@ def write_photo(
         quality: 1…100, for JPEG and AVIF (90 and more keep full colour resolution), WebP and JPEG XL (100 is lossless).
         description: what was done to the photo, for the Software field of the metadata.
         overwrite: whether an existing file may be replaced.
+        strip: leave out GPS coordinates ("gps"), or all that describes the photo, but not its colours ("all").
 
     Returns:
         What had to be changed or dropped, one sentence each.
@@ -141,7 +145,7 @@ def write_photo(
         able = " or ".join(other.title for other in FORMATS.values() if "cicp" in other.holds)
         raise PhotoError(path, f"cannot be written: {known.title} cannot state its HDR colours", f"Choose {able}.")
 
-    photo, warnings = _fit(photo, known, description)
+    photo, warnings = fit(stripped(photo, strip), known, description)
     bits = depth if depth != "auto" else max(bits for bits in known.depths if bits <= photo.depth)
     if depth == "auto" and bits < photo.depth:
         warnings.append(f"{known.title} holds {bits} bits per channel: {photo.depth} were rounded.")
@@ -162,35 +166,6 @@ def write_photo(
 
 
 _DTYPES = {8: np.dtype(np.uint8), 10: np.dtype(np.uint16), 16: np.dtype(np.uint16), 32: np.dtype(np.float32)}
-
-
-def _fit(photo: Photo, known: Format, description: str | None) -> tuple[Photo, list[str]]:
-    """The photo with the metadata that the format can hold, the description among them, and what that cost."""
-    exif, xmp, icc, warnings = photo.exif, photo.xmp, photo.icc, []
-    try:
-        if description and "exif" in known.holds:
-            exif = metadata.with_software(exif, description)
-        if photo.dpi and known.title in RESOLUTION_IN_EXIF and (exif is None or metadata.resolution(exif) is None):
-            exif = metadata.with_resolution(exif, photo.dpi)
-    except metadata.DAMAGED:
-        exif = metadata.with_software(None, description) if description else None
-        warnings.append("The EXIF data are damaged and were dropped.")
-    if known.title == "JPEG" and exif and len(exif) > JPEG_EXIF_LIMIT:
-        exif = metadata.with_software(None, description) if description else None
-        warnings.append("The EXIF data were dropped: they are too large for JPEG.")
-    if known.title == "JPEG" and xmp and len(xmp) > JPEG_XMP_LIMIT:
-        xmp = None
-        warnings.append("The XMP data were dropped: they are too large for JPEG.")
-    if icc and icc[16:20] == b"GRAY" and "icc" in known.holds and "gray" not in known.holds:
-        icc = None
-        warnings.append(f"The colour profile was dropped: it is for gray, which {known.title} has not.")
-    fitted = replace(photo, exif=exif, xmp=xmp, icc=icc)
-
-    parts = {"alpha": "alpha channel", "icc": "colour profile", "exif": "EXIF data", "xmp": "XMP data"}
-    lost = [part for part in parts if part not in known.holds and getattr(fitted, part) is not None]
-    if lost:
-        warnings.append(f"{known.title} cannot hold these, so they were dropped: {', '.join(map(parts.get, lost))}.")  # type: ignore[arg-type]
-    return replace(fitted, **dict.fromkeys(lost)), warnings
 
 
 def _samples(photo: Photo, dtype: np.dtype, *, gray: bool) -> Samples:
@@ -236,6 +211,8 @@ def _write_jpeg(file: BinaryIO, samples: Samples, photo: Photo, quality: int) ->
         icc_profile=photo.icc,
         exif=b"Exif\0\0" + photo.exif if photo.exif else b"",
         xmp=photo.xmp or b"",
+        comment=photo.comment or b"",
+        extra=metadata_segments(photo.iptc, photo.xmp_extension),
         dpi=dpi if dpi and max(dpi) < 2**16 else (0, 0),
     )
 

@@ -1,10 +1,15 @@
-"""JPEG: a look at a file's segments before a decoder sees it, as decoders take minutes for some that are small."""
+"""JPEG: the segments of a file, those with metadata that Pillow does not know among them.
+
+They are looked at before a decoder sees the file, as decoders take minutes for some that are small.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import struct
+from collections.abc import Iterable
 from itertools import islice
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -17,6 +22,9 @@ from deblurcli.photo.limits import LARGEST_METADATA, MAX_GAP, MAX_PARTS, MAX_SCA
 from deblurcli.photo.sniff import COPY_AGAIN
 
 STRIP = "Remove its metadata, for instance with exiftool, or save it again."
+IPTC_RESOURCE = 0x0404
+EXTENSION, EXTENSION_STEP = b"http://ns.adobe.com/xmp/extension/\0", 65400
+_MOTION = re.compile(rb"(:(?:MotionPhoto|MicroVideo)\s*(?:=\s*[\"']|>)\s*)1")
 START_OF_SCAN, END_OF_IMAGE = 0xDA, b"\xff\xd9"
 # Pillow steps over the bodies of these, and over everything else byte by byte.
 _WITH_BODY = {marker & 0xFF for marker, (_, _, handler) in MARKER.items() if handler}
@@ -78,3 +86,43 @@ def _check_scans(path: Path, data: mmap, start: int) -> None:
     scans = re.finditer(b"\xff\xda", data if end < 0 else memoryview(data)[:end])
     if sum(1 for found in islice(scans, MAX_SCANS * 1000) if found.start() >= start) > MAX_SCANS:
         raise PhotoError(path, f"has more than {MAX_SCANS} scans, each of which takes as long as a photo", COPY_AGAIN)
+
+
+def joined_extension(segments: Iterable[bytes]) -> bytes | None:
+    """The extended XMP packet of a file's segments, put together (XMP specification, part 3), or None."""
+    parts: dict[int, bytes] = {}
+    length = 0
+    for segment in segments:
+        if segment.startswith(EXTENSION) and len(segment) >= len(EXTENSION) + 40:
+            length, offset = struct.unpack_from(">II", segment, len(EXTENSION) + 32)
+            parts.setdefault(offset, segment[len(EXTENSION) + 40 :])
+    whole = b"".join(parts[offset] for offset in sorted(parts))
+    return whole if parts and len(whole) == length else None
+
+
+def metadata_segments(iptc: bytes | None, xmp_extension: bytes | None) -> bytes:
+    """Segments for IPTC captions (each record in one of them is small) and for an extended XMP packet."""
+    found = []
+    if iptc:
+        resource = b"8BIM" + struct.pack(">H2xI", IPTC_RESOURCE, len(iptc)) + iptc + bytes(len(iptc) % 2)
+        found.append(_segment(0xED, b"Photoshop 3.0\0" + resource))
+    if xmp_extension:
+        name = hashlib.md5(xmp_extension, usedforsecurity=False).hexdigest().upper().encode()
+        for start in range(0, len(xmp_extension), EXTENSION_STEP):
+            head = EXTENSION + name + struct.pack(">II", len(xmp_extension), start)
+            found.append(_segment(0xE1, head + xmp_extension[start : start + EXTENSION_STEP]))
+    return b"".join(found)
+
+
+def _segment(kind: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, kind, len(body) + 2) + body
+
+
+def is_motion_photo(xmp: bytes) -> bool:
+    """Whether an XMP packet says that a video follows the picture, as phones append it."""
+    return bool(_MOTION.search(xmp))
+
+
+def without_motion(xmp: bytes) -> bytes:
+    """The packet without saying so; same length."""
+    return _MOTION.sub(rb"\g<1>0", xmp)

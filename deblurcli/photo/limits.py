@@ -35,5 +35,8 @@ MAX_TILES = 100_000
 LARGEST_TILE = 2**24
 """Pixels of a tile of a TIFF file that is larger than its picture."""
 
+MAX_TEXTS = 200
+"""Text fields of a PNG file."""
+
 MAX_NAMES = 5
 """Names that a warning lists."""

@@ -10,6 +10,7 @@ import math
 import re
 import struct
 from collections.abc import Collection
+from contextlib import suppress
 from mmap import ACCESS_READ, mmap
 from typing import BinaryIO
 
@@ -148,6 +149,14 @@ def sensible_dpi(x: float, y: float, *, unit: int = INCHES) -> tuple[float, floa
     return float(x) * scale, float(y) * scale
 
 
+def as_text(comment: bytes) -> str:
+    """The comment of a JPEG file, which does not say how it is encoded."""
+    try:
+        return comment.decode("utf-8")
+    except UnicodeDecodeError:
+        return comment.decode("latin-1")
+
+
 def upright_xmp(xmp: bytes) -> bytes:
     """The packet with ``tiff:Orientation`` set to 1, whether it is an attribute or an element; same length."""
     return re.sub(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]", rb"\g<1>1", xmp)
@@ -191,6 +200,42 @@ def exif_of_tiff(data: Buffer, skip: Collection[int] = (), *, raw: bool = False)
     tree = {tag: field for tag, field in ifd.read_tree(data, header).items() if tag in wanted}
     block = ifd.write_block(tree, header.order)
     return block if tree.keys() - {ORIENTATION} or orientation(block) != 1 else None
+
+
+def bytes_of_tiff(data: Buffer, tag: int) -> bytes | None:
+    """The value of a field of a TIFF file's first IFD, or None."""
+    header = ifd.read_header(data)
+    entry = dict(ifd.entries(data, header, header.offset)).get(tag)
+    field = entry and ifd.read_field(data, header, entry)
+    return field.data if field else None
+
+
+def without_gps(exif: bytes) -> bytes:
+    """The block without its GPS IFD, whose bytes become zeros; nothing else moves."""
+    header, found = _first_ifd(exif)
+    if ifd.GPS_IFD not in found:
+        return exif
+    block = bytearray(exif)
+    (start,) = header.unpack("I", exif, found[ifd.GPS_IFD].value)
+    with suppress(struct.error):  # what is damaged
+        places = list(ifd.entries(exif, header, start))
+        for _, entry in places:
+            size = ifd.TYPE_SIZES.get(entry.type, 0) * entry.number
+            if size > 4:
+                (place,) = header.unpack("I", exif, entry.value)
+                block[place : place + size] = bytes(len(block[place : place + size]))
+        block[start : start + 6 + 12 * len(places)] = bytes(len(block[start : start + 6 + 12 * len(places)]))
+    first, end = header.offset + 2, header.offset + 2 + 12 * len(found) + 4
+    kept = b"".join(exif[e.position : e.position + 12] for tag, e in found.items() if tag != ifd.GPS_IFD)
+    struct.pack_into(header.order + "H", block, header.offset, len(found) - 1)
+    block[first:end] = kept + exif[end - 4 : end] + bytes(12)
+    return bytes(block)
+
+
+def xmp_without_gps(xmp: bytes) -> bytes:
+    """The packet without the coordinates that it has as attributes or elements."""
+    xmp = re.sub(rb"\s+exif:GPS\w+\s*=\s*(\"[^\"]*\"|'[^']*')", b"", xmp)
+    return re.sub(rb"<(exif:GPS\w+)(?:\s[^>]*)?(?:/>|>.*?</\1\s*>)", b"", xmp, flags=re.DOTALL)
 
 
 def join_exif_and_tiff(file: BinaryIO, exif: bytes, start: int) -> None:

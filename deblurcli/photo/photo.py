@@ -21,6 +21,10 @@ class Photo:
         icc: the colour profile, byte for byte, or None.
         exif: the EXIF block as a TIFF structure (without the ``Exif\\0\\0`` prefix), orientation reset to 1, or None.
         xmp: the XMP packet, or None.
+        xmp_extension: the second part of an XMP packet that was too large for one segment of a JPEG file, or None.
+        iptc: captions and keywords as IPTC-IIM records, or None.
+        comment: the comment of a JPEG file, or the PNG text of this name, or None.
+        texts: further texts of a PNG file, each with its keyword.
         dpi: horizontal and vertical resolution in pixels per inch, or None.
         cicp: numbers of colour primaries and transfer characteristics (ITU-T H.273) where they mean HDR, which no
             profile can say: 16 is PQ, 18 is HLG; or None.
@@ -34,6 +38,10 @@ class Photo:
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    xmp_extension: bytes | None = None
+    iptc: bytes | None = None
+    comment: bytes | None = None
+    texts: tuple[tuple[str, str], ...] = ()
     dpi: tuple[float, float] | None = None
     cicp: tuple[int, int] | None = None
     warnings: tuple[str, ...] = ()

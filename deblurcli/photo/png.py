@@ -6,7 +6,9 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from textwrap import wrap
 from typing import BinaryIO
 
 import imagecodecs
@@ -14,8 +16,8 @@ import numpy as np
 
 from deblurcli.errors import PhotoError
 from deblurcli.photo.decoded import Decoded, Samples
-from deblurcli.photo.limits import LARGEST_PART, MAX_CHUNKS, MAX_NAMES, MAX_PARTS
-from deblurcli.photo.metadata import sensible_dpi
+from deblurcli.photo.limits import LARGEST_PART, MAX_CHUNKS, MAX_PARTS, MAX_TEXTS
+from deblurcli.photo.metadata import as_text, sensible_dpi
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import SRGB_CURVE, Space, profile_of
 from deblurcli.photo.sniff import BILEVEL, COPY_AGAIN, check_length, check_size
@@ -24,6 +26,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER_END = len(SIGNATURE) + 25
 INFLATED = 2**20
 XMP_KEYWORD = b"XML:com.adobe.xmp"
+IPTC_KEYWORD = "Raw profile type iptc"
+"""As ImageMagick writes captions, and ExifTool reads them: in hexadecimal."""
 METRE = 39.37007874015748
 """Inches in a metre."""
 
@@ -42,7 +46,7 @@ def read_png(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     _check_header(path, file, max_pixels)
     chunks: dict[bytes, bytes] = {}
     xmp: bytes | None = None
-    texts: list[str] = []
+    texts: list[tuple[str, str]] = []
     picture: list[bytes | memoryview] = [SIGNATURE]
     body = whole = memoryview(b"")
     warnings: list[str] = []
@@ -59,8 +63,10 @@ def read_png(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
             keyword = bytes(body[:80]).split(b"\0")[0]
             if keyword == XMP_KEYWORD and xmp is None:
                 xmp = _international_text(bytes(body), warnings)
-            elif keyword != b"Software":
-                texts.append(keyword.decode("latin-1"))
+            elif len(texts) < MAX_TEXTS:
+                texts.append((keyword.decode("latin-1"), _text(name, bytes(body), warnings)))
+            else:
+                warnings.append(f"The PNG text field {keyword.decode('latin-1')} was dropped: there are too many.")
         elif name in _KEPT:
             chunks.setdefault(name, bytes(body))
     _check_pixels(path, picture)
@@ -80,9 +86,7 @@ def read_png(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     if b"pHYs" in chunks:
         x, y, unit = struct.unpack(">IIB", chunks[b"pHYs"])
         decoded.dpi = sensible_dpi(x / METRE, y / METRE) if unit == 1 else None
-    if texts:
-        more = f" and {len(texts) - MAX_NAMES} more" if len(texts) > MAX_NAMES else ""
-        decoded.warnings.append(f"The PNG text fields {', '.join(texts[:MAX_NAMES])}{more} were dropped.")
+    _sort_texts(texts, decoded)
     return decoded
 
 
@@ -144,6 +148,14 @@ def write_png(file: BinaryIO, samples: Samples, photo: Photo, description: str |
         file.write(_chunk(b"iTXt", XMP_KEYWORD + b"\0\0\0\0\0" + photo.xmp))
     if description:
         file.write(_chunk(b"iTXt", b"Software\0\0\0\0\0" + description.encode("utf-8").replace(b"\0", b" ")))
+    if photo.iptc:
+        lines = "\n".join(wrap(photo.iptc.hex(), 72))
+        file.write(_text_chunk(IPTC_KEYWORD, f"\niptc\n{len(photo.iptc):8}\n{lines}\n"))
+    if photo.comment:
+        file.write(_text_chunk("Comment", as_text(photo.comment)))
+    for keyword, text in photo.texts:
+        if not (description and keyword == "Software"):
+            file.write(_text_chunk(keyword, text.replace("\0", " ")))
     file.write(encoded[HEADER_END:])
 
 
@@ -197,11 +209,40 @@ def _inflate(compressed: bytes, title: str, warnings: list[str]) -> bytes | None
     return text
 
 
-def _international_text(body: bytes, warnings: list[str]) -> bytes | None:
+def _text(name: bytes, body: bytes, warnings: list[str]) -> str:
+    """The text of a chunk of any of the three kinds."""
+    keyword, _, rest = body.partition(b"\0")
+    if name == b"tEXt":
+        return rest.decode("latin-1")
+    if name == b"zTXt":
+        return (_inflate(rest[1:], f"text {keyword.decode('latin-1')}", warnings) or b"").decode("latin-1")
+    return (_international_text(body, warnings, f"text {keyword.decode('latin-1')}") or b"").decode("utf-8", "replace")
+
+
+def _sort_texts(texts: list[tuple[str, str]], decoded: Decoded) -> None:
+    """The comment and the captions have places of their own, as other formats know them."""
+    for keyword, text in texts:
+        if keyword == "Comment" and decoded.comment is None:
+            decoded.comment = text.encode()
+        elif keyword == IPTC_KEYWORD and decoded.iptc is None:
+            with suppress(ValueError):  # what is damaged
+                decoded.iptc = bytes.fromhex("".join(text.split()[2:]))
+        else:
+            decoded.texts.append((keyword, text))
+
+
+def _text_chunk(keyword: str, text: str) -> bytes:
+    try:
+        return _chunk(b"tEXt", keyword.encode("latin-1") + b"\0" + text.encode("latin-1"))
+    except UnicodeEncodeError:
+        return _chunk(b"iTXt", keyword.encode("latin-1") + b"\0\0\0\0\0" + text.encode("utf-8"))
+
+
+def _international_text(body: bytes, warnings: list[str], title: str = "XMP packet") -> bytes | None:
     """The text of an iTXt chunk: keyword, compression flag and method, language, translated keyword, text."""
     _, _, rest = body.partition(b"\0")
     compressed, text = rest[:1] == b"\1", b"".join(rest[2:].split(b"\0", 2)[2:])
-    return _inflate(text, "XMP packet", warnings) if compressed else text
+    return _inflate(text, title, warnings) if compressed else text
 
 
 def _colour_tags(chunks: dict[bytes, bytes]) -> bytes | None:

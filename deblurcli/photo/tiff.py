@@ -77,6 +77,8 @@ def _write_picture(file: BinaryIO, samples: Samples, photo: Photo, order: Litera
     tags: list[tuple[int, int, int, int | bytes, bool]] = [(metadata.ORIENTATION, ifd.SHORT, 1, 1, True)]
     if photo.xmp:
         tags.append((XMP, ifd.BYTE, len(photo.xmp), photo.xmp, True))
+    if photo.iptc:
+        tags.append((IPTC, 7, len(photo.iptc), photo.iptc, True))
     with tifffile.TiffWriter(file, byteorder=order) as tiff:
         tiff.write(
             samples,
@@ -139,6 +141,7 @@ def _read_metadata(path: Path, file: BinaryIO, tiff: tifffile.TiffFile, page: Ti
             raise PhotoError(path, "is cut short", COPY_AGAIN)
         skip = {IMAGE_DESCRIPTION} if page.is_shaped or page.is_imagej or page.is_ome else set()
         try:
+            decoded.iptc = metadata.bytes_of_tiff(data, IPTC)
             decoded.exif = metadata.exif_of_tiff(data, skip)
         except metadata.DAMAGED:
             decoded.warnings.append("The EXIF data are damaged and were dropped.")
@@ -149,8 +152,6 @@ def _read_metadata(path: Path, file: BinaryIO, tiff: tifffile.TiffFile, page: Ti
         decoded.dpi = metadata.sensible_dpi(*page.resolution, unit=page.resolutionunit)
     if len(tiff.pages) > 1:
         decoded.further = f"The file has {len(tiff.pages)} pages"
-    if IPTC in page.tags:
-        decoded.warnings.append("The IPTC captions were dropped.")
 
 
 def _native_depth(path: Path, page: TiffPage, samples: Samples) -> Samples:

@@ -1,0 +1,103 @@
+"""What of a photo's metadata goes into a file: what its format holds, and what people want in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from deblurcli.photo import metadata
+from deblurcli.photo.limits import MAX_NAMES
+from deblurcli.photo.photo import Photo
+
+if TYPE_CHECKING:
+    from deblurcli.photo.encode import Format
+
+Strip: TypeAlias = Literal["gps", "all"]
+
+RESOLUTION_IN_EXIF = ("WebP", "AVIF", "JPEG XL")
+JPEG_LIMITS = {"exif": 65527, "xmp": 65504, "iptc": 65500, "comment": 65533}
+"""Bytes that fit into one segment of a JPEG file."""
+TITLES = {
+    "alpha": "alpha channel",
+    "icc": "colour profile",
+    "exif": "EXIF data",
+    "xmp": "XMP data",
+    "xmp_extension": "extended part of the XMP data",
+    "iptc": "IPTC captions",
+    "comment": "comment",
+    "texts": "PNG texts",
+}
+
+
+def stripped(photo: Photo, strip: Strip | None) -> Photo:
+    """The photo without GPS coordinates, or without all that describes it; its colour profile and resolution stay.
+
+    Coordinates inside maker notes, which are secrets of their makers, are not found; "all" drops them, too.
+    """
+    if strip == "all":
+        return replace(photo, exif=None, xmp=None, xmp_extension=None, iptc=None, comment=None, texts=())
+    if strip is None:
+        return photo
+    try:
+        exif = photo.exif and metadata.without_gps(photo.exif)
+    except metadata.DAMAGED:
+        exif = None
+    extension = photo.xmp_extension
+    return replace(
+        photo,
+        exif=exif,
+        xmp=photo.xmp and metadata.xmp_without_gps(photo.xmp),
+        xmp_extension=None if extension and b"GPS" in extension else extension,
+        texts=tuple((keyword, text) for keyword, text in photo.texts if "GPS" not in keyword),
+    )
+
+
+def fit(photo: Photo, known: Format, description: str | None) -> tuple[Photo, list[str]]:
+    """The photo with the metadata that the format can hold, the description among them, and what that cost."""
+    warnings: list[str] = []
+    photo = _with_notes(photo, known, description, warnings)
+    if known.title == "JPEG":
+        photo = _within_segments(photo, description, warnings)
+    icc = photo.icc
+    if icc and icc[16:20] == b"GRAY" and "icc" in known.holds and "gray" not in known.holds:
+        photo = replace(photo, icc=None)
+        warnings.append(f"The colour profile was dropped: it is for gray, which {known.title} has not.")
+    found = {part: getattr(photo, part) for part in TITLES if part not in known.holds}
+    lost = [part for part, content in found.items() if content is not None and len(content)]
+    if lost:
+        names = ", ".join(_title(photo, part) for part in lost)
+        warnings.append(f"{known.title} cannot hold these, so they were dropped: {names}.")
+    return replace(photo, **{part: () if part == "texts" else None for part in lost}), warnings
+
+
+def _with_notes(photo: Photo, known: Format, description: str | None, warnings: list[str]) -> Photo:
+    """The photo with what was done to it, and its resolution, where these go into the EXIF data."""
+    exif = photo.exif
+    try:
+        if description and "exif" in known.holds:
+            exif = metadata.with_software(exif, description)
+        if photo.dpi and known.title in RESOLUTION_IN_EXIF and (exif is None or metadata.resolution(exif) is None):
+            exif = metadata.with_resolution(exif, photo.dpi)
+    except metadata.DAMAGED:
+        exif = metadata.with_software(None, description) if description else None
+        warnings.append("The EXIF data are damaged and were dropped.")
+    return replace(photo, exif=exif)
+
+
+def _within_segments(photo: Photo, description: str | None, warnings: list[str]) -> Photo:
+    for part, limit in JPEG_LIMITS.items():
+        if len(getattr(photo, part) or b"") > limit:
+            smaller = metadata.with_software(None, description) if part == "exif" and description else None
+            photo = replace(photo, **{part: smaller})
+            verb = "was" if part == "comment" else "were"
+            warnings.append(f"The {TITLES[part]} {verb} dropped: too large for JPEG.")
+    return photo
+
+
+def _title(photo: Photo, part: str) -> str:
+    """The name of a part; texts also say which they are."""
+    if part != "texts":
+        return TITLES[part]
+    names = [keyword for keyword, _ in photo.texts]
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return f"{TITLES[part]} ({', '.join(names[:MAX_NAMES])}{more})"

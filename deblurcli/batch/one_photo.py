@@ -20,10 +20,11 @@ from deblurcli.tiling import Progress
 
 if TYPE_CHECKING:
     from deblurcli.photo.photo import Photo
+    from deblurcli.photo.raw import RawSettings
     from deblurcli.restore import Deblurrer, Restoration
 
 # Options that make no difference to the file.
-_ELSEWHERE = {"export_maps", "maps_scale", "maps_dir", "max_pixels", "overwrite", "tile"}
+_ELSEWHERE = {"export_maps", "maps_scale", "maps_dir", "max_pixels", "overwrite", "strict", "tile"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,20 @@ class Options:
     maps_dir: Path | None = None
     max_pixels: int | None = None
     overwrite: bool = False
+    transfer: Literal["auto", "srgb", "linear"] = "auto"
+    strict: bool = False
+    strip: Literal["gps", "all"] | None = None
+    raw_space: str = "srgb"
+    raw_exposure: float = 0.0
+    raw_wb: Literal["camera", "auto", "daylight"] = "camera"
+    raw_highlights: Literal["clip", "blend", "rebuild"] = "clip"
+    raw_half: bool = False
+
+    def raw(self) -> RawSettings:
+        """How camera raw files are developed."""
+        from deblurcli.photo.raw import RawSettings
+
+        return RawSettings(self.raw_space, self.raw_exposure, self.raw_wb, self.raw_highlights, self.raw_half)
 
     def maps_folder(self, job: Job) -> Path:
         """Where the maps of a photo go."""
@@ -125,7 +140,8 @@ def _restore(
     check_existing(job, options.overwrite)
     with ExitStack() as stack:
         source = stack.enter_context(fetched(job.source))
-        photo = read_photo(source, max_pixels=options.max_pixels or MAX_PIXELS)
+        limit = options.max_pixels or MAX_PIXELS
+        photo = read_photo(source, max_pixels=limit, raw=options.raw(), strict=options.strict)
         was_read(photo.pixels.nbytes)
         maps_folder = files = None
         if options.export_maps:
@@ -143,6 +159,7 @@ def _restore(
             maps_scale=options.maps_scale,
             maps_folder=files,
             progress=progress,
+            transfer=options.transfer,
         )
         row = _about(deblurrer, options, photo, result)
         if maps_folder:
@@ -158,6 +175,7 @@ def _restore(
                 quality=options.quality,
                 description=_description(deblurrer, job, options, result),
                 overwrite=options.overwrite,
+                strip=options.strip,
             )
             row["sha256"] = _sum(target)
     return row | {"warnings": [*photo.warnings, *result.warnings, *lost]}

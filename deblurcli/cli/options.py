@@ -92,3 +92,54 @@ class ShardType(click.ParamType):
         if part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts):
             return int(part), int(parts)
         self.fail(f"'{value}' is no part of a whole, such as 3/16", param, ctx)
+
+
+def photo_options(command: Any) -> Any:
+    """The options that say how photos are read, and what is written beside their pixels."""
+    for option in reversed(
+        (
+            click.option(
+                "--transfer",
+                type=click.Choice(["auto", "srgb", "linear"]),
+                default="auto",
+                help="Curve of the photos' values.  [default: auto, as the colour profile says, or else sRGB]",
+            ),
+            click.option("--strict", is_flag=True, help="Refuse files of several pictures; else the first is taken."),
+            click.option(
+                "--strip",
+                type=click.Choice(["gps", "all"]),
+                help="Leave out where the photo was taken, or all that describes it. Colour profiles stay.",
+            ),
+            click.option(
+                "--raw-space",
+                type=click.Choice(["srgb", "p3", "adobe", "prophoto"]),
+                default="srgb",
+                show_default=True,
+                help="Camera raw: colour space of the result.",
+            ),
+            click.option(
+                "--raw-exposure",
+                type=click.FloatRange(-8, 8),
+                default=0.0,
+                metavar="EV",
+                help="Camera raw: make it lighter or darker, in stops.",
+            ),
+            click.option(
+                "--raw-wb",
+                type=click.Choice(["camera", "auto", "daylight"]),
+                default="camera",
+                show_default=True,
+                help="Camera raw: white balance.",
+            ),
+            click.option(
+                "--raw-highlights",
+                type=click.Choice(["clip", "blend", "rebuild"]),
+                default="clip",
+                show_default=True,
+                help="Camera raw: what becomes of light that some channels could not hold.",
+            ),
+            click.option("--raw-half", is_flag=True, help="Camera raw: half as wide and high, for previews."),
+        )
+    ):
+        command = option(command)
+    return command

@@ -15,7 +15,7 @@ from deblurcli.batch.inputs import find_photos
 from deblurcli.batch.jobs import check_existing, plan_jobs, prepared, shard
 from deblurcli.batch.storage import MARK as STORAGE_MARK
 from deblurcli.batch.storage import place
-from deblurcli.cli.options import ShardType, TileType, check_devices, network_options
+from deblurcli.cli.options import ShardType, TileType, check_devices, network_options, photo_options
 from deblurcli.cli.pipe import Pipe, piped
 from deblurcli.errors import INTERRUPTED, UsageError
 
@@ -79,7 +79,11 @@ def picture_options(command: Any) -> Any:
                 help="Bits per channel of the output; 32 is float TIFF, not clipped.  [default: auto, as the input]",
             ),
             click.option(
-                "--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG and WebP."
+                "--quality",
+                type=click.IntRange(1, 100),
+                default=95,
+                show_default=True,
+                help="Of JPEG, WebP, AVIF, JPEG XL.",
             ),
             click.option(
                 "--export-maps",
@@ -123,6 +127,7 @@ def picture_options(command: Any) -> Any:
 @which_options
 @partial(network_options, check=check_devices)
 @picture_options
+@photo_options
 @click.option(
     "--compile",
     is_flag=True,

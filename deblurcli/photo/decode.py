@@ -21,7 +21,7 @@ from deblurcli.photo.avif import read_avif
 from deblurcli.photo.decoded import Decoded, Samples
 from deblurcli.photo.heif import read_heif
 from deblurcli.photo.jp2 import read_jp2
-from deblurcli.photo.jpeg import IPTC_RESOURCE, is_motion_photo, joined_extension, open_jpeg, without_motion
+from deblurcli.photo.jpeg import is_motion_photo, joined_extension, open_jpeg, without_motion
 from deblurcli.photo.jxl import read_jxl
 from deblurcli.photo.limits import MAX_PIXELS
 from deblurcli.photo.photo import Photo
@@ -170,7 +170,7 @@ def _read_jpeg(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
         decoded.further = "The file holds a video as well"
     decoded.xmp = decoded.xmp and without_motion(decoded.xmp)
     decoded.xmp_extension = joined_extension(data for _, data in image.applist)
-    decoded.iptc = image.info.get("photoshop", {}).get(IPTC_RESOURCE)
+    decoded.iptc = image.info.get("photoshop", {}).get(metadata.IPTC_RESOURCE)
     decoded.comment = image.info.get("comment")
     return decoded
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from deblurcli.photo import metadata
 from deblurcli.photo.limits import MAX_NAMES
 from deblurcli.photo.photo import Photo
+from deblurcli.photo.profiles import SPACES, icc_profile
 
 if TYPE_CHECKING:
     from deblurcli.photo.encode import Format
@@ -59,6 +60,8 @@ def fit(photo: Photo, known: Format, description: str | None) -> tuple[Photo, li
     if known.title == "JPEG":
         photo = _within_segments(photo, description, warnings)
     icc = photo.icc
+    if icc and known.title == "JPEG XL" and icc not in map(icc_profile, SPACES):
+        warnings.append("JPEG XL states colours in numbers; the colour profile, which says the same, was dropped.")
     if icc and icc[16:20] == b"GRAY" and "icc" in known.holds and "gray" not in known.holds:
         photo = replace(photo, icc=None)
         warnings.append(f"The colour profile was dropped: it is for gray, which {known.title} has not.")

@@ -16,6 +16,7 @@ from deblurcli.photo.sniff import CONVERT, check_size
 from deblurcli.photo.transfer import full_range
 
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_IPTC = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
 _EXIF = b"JpgTiffExif->JP2"
 _START_OF_STREAM = b"\xff\x4f\xff\x51"
 
@@ -32,6 +33,8 @@ def read_jp2(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
                 decoded.xmp = bytes(body[16:])
             elif kind == b"uuid" and body[:16] == _EXIF:
                 decoded.exif = bytes(body[16:]).removeprefix(b"Exif\0\0")
+            elif kind == b"uuid" and body[:16] == _IPTC:
+                decoded.iptc = bytes(body[16:])
             elif kind == b"jp2h":
                 decoded.icc = next((bytes(b[3:]) for k, b in boxes(body) if k == b"colr" and b[0] in (2, 3)), None)
     width, height, left, top = struct.unpack_from(">4I", stream, 8)

@@ -19,10 +19,10 @@ from PIL.JpegImagePlugin import MARKER, JpegImageFile
 
 from deblurcli.errors import PhotoError
 from deblurcli.photo.limits import LARGEST_METADATA, MAX_GAP, MAX_PARTS, MAX_SCANS
+from deblurcli.photo.metadata import photoshop_resource
 from deblurcli.photo.sniff import COPY_AGAIN
 
 STRIP = "Remove its metadata, for instance with exiftool, or save it again."
-IPTC_RESOURCE = 0x0404
 EXTENSION, EXTENSION_STEP = b"http://ns.adobe.com/xmp/extension/\0", 65400
 _MOTION = re.compile(rb"(:(?:MotionPhoto|MicroVideo)\s*(?:=\s*[\"']|>)\s*)1")
 START_OF_SCAN, END_OF_IMAGE = 0xDA, b"\xff\xd9"
@@ -104,8 +104,7 @@ def metadata_segments(iptc: bytes | None, xmp_extension: bytes | None) -> bytes:
     """Segments for IPTC captions (each record in one of them is small) and for an extended XMP packet."""
     found = []
     if iptc:
-        resource = b"8BIM" + struct.pack(">H2xI", IPTC_RESOURCE, len(iptc)) + iptc + bytes(len(iptc) % 2)
-        found.append(_segment(0xED, b"Photoshop 3.0\0" + resource))
+        found.append(_segment(0xED, b"Photoshop 3.0\0" + photoshop_resource(iptc)))
     if xmp_extension:
         name = hashlib.md5(xmp_extension, usedforsecurity=False).hexdigest().upper().encode()
         for start in range(0, len(xmp_extension), EXTENSION_STEP):

@@ -19,6 +19,7 @@ from deblurcli.photo.ifd import Buffer, Entry, Field, Header
 
 SOFTWARE, ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0131, 0x0112, 0x011A, 0x011B, 0x0128
 CENTIMETRES, INCHES = 3, 2
+IPTC_RESOURCE = 0x0404
 STRIP_OFFSETS = (0x0111, 0x0144)
 """Where a TIFF file's strips or tiles are."""
 THUMBNAIL_OFFSET, THUMBNAIL_LENGTH = 0x0201, 0x0202
@@ -147,6 +148,25 @@ def sensible_dpi(x: float, y: float, *, unit: int = INCHES) -> tuple[float, floa
         return None
     scale = 2.54 if unit == CENTIMETRES else 1.0
     return float(x) * scale, float(y) * scale
+
+
+def photoshop_resource(iptc: bytes) -> bytes:
+    """IPTC records as Photoshop's image resource of them, which JPEG and PNG files hold."""
+    return b"8BIM" + struct.pack(">H2xI", IPTC_RESOURCE, len(iptc)) + iptc + bytes(len(iptc) % 2)
+
+
+def captions(resources: bytes) -> bytes | None:
+    """The IPTC records among Photoshop's image resources; or the bytes themselves, if they are such records."""
+    position = 0
+    while resources[position : position + 4] == b"8BIM" and position + 12 <= len(resources):
+        (number,) = struct.unpack_from(">H", resources, position + 4)
+        name = resources[position + 6] + 1
+        position += 6 + name + name % 2
+        (length,) = struct.unpack_from(">I", resources.ljust(position + 4, b"\0"), position)
+        if number == IPTC_RESOURCE:
+            return resources[position + 4 : position + 4 + length]
+        position += 4 + length + length % 2
+    return resources if resources.startswith(b"\x1c") else None
 
 
 def as_text(comment: bytes) -> str:

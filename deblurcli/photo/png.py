@@ -17,7 +17,7 @@ import numpy as np
 from deblurcli.errors import PhotoError
 from deblurcli.photo.decoded import Decoded, Samples
 from deblurcli.photo.limits import LARGEST_PART, MAX_CHUNKS, MAX_PARTS, MAX_TEXTS
-from deblurcli.photo.metadata import as_text, sensible_dpi
+from deblurcli.photo.metadata import as_text, captions, photoshop_resource, sensible_dpi
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import SRGB_CURVE, Space, profile_of
 from deblurcli.photo.sniff import BILEVEL, COPY_AGAIN, check_length, check_size
@@ -149,8 +149,9 @@ def write_png(file: BinaryIO, samples: Samples, photo: Photo, description: str |
     if description:
         file.write(_chunk(b"iTXt", b"Software\0\0\0\0\0" + description.encode("utf-8").replace(b"\0", b" ")))
     if photo.iptc:
-        lines = "\n".join(wrap(photo.iptc.hex(), 72))
-        file.write(_text_chunk(IPTC_KEYWORD, f"\niptc\n{len(photo.iptc):8}\n{lines}\n"))
+        wrapped = photoshop_resource(photo.iptc)
+        lines = "\n".join(wrap(wrapped.hex(), 72))
+        file.write(_text_chunk(IPTC_KEYWORD, f"\niptc\n{len(wrapped):8}\n{lines}\n"))
     if photo.comment:
         file.write(_text_chunk("Comment", as_text(photo.comment)))
     for keyword, text in photo.texts:
@@ -226,7 +227,7 @@ def _sort_texts(texts: list[tuple[str, str]], decoded: Decoded) -> None:
             decoded.comment = text.encode()
         elif keyword == IPTC_KEYWORD and decoded.iptc is None:
             with suppress(ValueError):  # what is damaged
-                decoded.iptc = bytes.fromhex("".join(text.split()[2:]))
+                decoded.iptc = captions(bytes.fromhex("".join(text.strip().splitlines()[2:])))
         else:
             decoded.texts.append((keyword, text))
 

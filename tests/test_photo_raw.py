@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from bayer import MAKER_NOTE, middles, patches, write_dng
 from PIL import Image, ImageCms
 
 from deblurcli.errors import PhotoError, UsageError
-from deblurcli.photo import ifd, metadata
+from deblurcli.photo import ifd, metadata, raw
+from deblurcli.photo.boxes import box
 from deblurcli.photo.decode import read_photo
+from deblurcli.photo.decoded import Decoded
 from deblurcli.photo.encode import write_photo
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import SPACES, icc_profile
@@ -213,3 +216,53 @@ def test_real_raw_files() -> None:
 def test_settings_that_make_no_sense(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         RawSettings(**wrong)
+
+
+# Where makers put the EXIF data. (LibRaw reads no pixels here: there is no raw file of these kinds that is ours.)
+
+
+def ascii_field(text: str) -> ifd.Field:
+    return ifd.Field(ifd.ASCII, len(text) + 1, text.encode() + b"\0")
+
+
+def test_exif_of_canon_boxes(tmp_path: Path) -> None:
+    parts: dict[bytes, ifd.Tree] = {
+        b"CMT1": {0x010F: ascii_field("Canon"), 0x0100: ifd.Field(ifd.SHORT, 1, b"\1\0")},
+        b"CMT2": {0x9003: ascii_field("2024:05:06 07:08:09")},
+        b"CMT3": {0x0001: ascii_field("secrets of the maker")},
+        b"CMT4": {0x0001: ascii_field("N")},
+    }
+    content = b"".join(box(kind, ifd.write_block(tree, "<")) for kind, tree in parts.items())
+    moov = box(b"moov", box(b"uuid", raw.CANON_CR3, content))
+    (tmp_path / "a.cr3").write_bytes(box(b"ftyp", b"crx \0\0\0\1crx isom") + moov)
+    decoded = Decoded("raw", np.empty(0))
+    with (tmp_path / "a.cr3").open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        raw._read_metadata(data, b"", decoded)
+    assert decoded.exif is not None
+    parsed = Image.Exif()
+    parsed.load(b"Exif\0\0" + decoded.exif)
+    assert parsed[0x010F] == "Canon" and 0x0100 not in parsed
+    assert parsed.get_ifd(0x8769)[0x9003] == "2024:05:06 07:08:09"
+    assert parsed.get_ifd(0x8825)[1] == "N"
+    assert "maker notes" in decoded.warnings[0]
+
+
+@pytest.mark.parametrize("mark", [b"IIRO", b"IIRS", b"IIU\0"])
+def test_exif_of_files_that_are_nearly_tiff(dng: Path, tmp_path: Path, mark: bytes) -> None:
+    (tmp_path / "a.orf").write_bytes(mark + dng.read_bytes()[4:])
+    decoded = Decoded("raw", np.empty(0))
+    with (tmp_path / "a.orf").open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        raw._read_metadata(data, b"", decoded)
+    assert decoded.exif is not None and MAKER_NOTE in decoded.exif
+
+
+def test_exif_of_the_preview(tmp_path: Path) -> None:
+    preview = BytesIO()
+    Image.new("RGB", (8, 8)).save(
+        preview, "JPEG", exif=b"Exif\0\0" + ifd.write_block({0x010F: ascii_field("Fuji")}, ">")
+    )
+    (tmp_path / "a.raf").write_bytes(b"FUJIFILMCCD-RAW " + bytes(200))
+    decoded = Decoded("raw", np.empty(0))
+    with (tmp_path / "a.raf").open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        raw._read_metadata(data, preview.getvalue(), decoded)
+    assert decoded.exif is not None and b"Fuji" in decoded.exif

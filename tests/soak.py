@@ -67,8 +67,17 @@ def write_shots(folder: Path, count: int, megapixels: tuple[float, float], broke
 
 
 def sums(folder: Path) -> dict[str, str]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    """Files → SHA-256; hidden ones, which may go while we look, left out."""
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in finished(folder)}
+
+
+def finished(folder: Path) -> list[str]:
+    return [
+        str(Path(here, name).relative_to(folder))
+        for here, _, names in os.walk(folder)
+        for name in names
+        if not name.startswith(".")
+    ]
 
 
 def litter(folder: Path) -> list[str]:
@@ -112,10 +121,9 @@ def kills(folder: Path, rounds: int) -> Report:
                 report["killed"] += 1
                 if (folder / "sharp").exists():
                     report["unfinished files when killed"] += len(litter(folder / "sharp"))
-            for path in (folder / "sharp").rglob("*"):
-                if path.is_file() and not path.name.startswith("."):
-                    changed = path.stat().st_mtime_ns
-                    report["restored twice"] += seen.setdefault(str(path), changed) != changed
+            for name in finished(folder / "sharp"):
+                changed = (folder / "sharp" / name).stat().st_mtime_ns
+                report["restored twice"] += seen.setdefault(name, changed) != changed
         right, found = sums(folder / "undisturbed"), sums(folder / "sharp")
         report["missing"] += len(right.keys() - found.keys())
         report["left"] += len(found.keys() - right.keys()) + len(litter(folder / "sharp"))
@@ -130,8 +138,7 @@ def watch(process: subprocess.Popen[str], output: Path, count: int) -> Iterator[
         try:
             status = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines())
             files = len(list((proc / "fd").iterdir()))
-            done = sum(1 for path in output.rglob("*.*") if not path.name.startswith("."))
-            yield done, int(status["VmRSS"].split()[0]) * 1024 / MEGABYTE, files
+            yield len(finished(output)), int(status["VmRSS"].split()[0]) * 1024 / MEGABYTE, files
         except (OSError, KeyError):
             return
         time.sleep(0.5)
@@ -225,10 +232,10 @@ def cluster(folder: Path, count: int) -> Report:
             arguments = command(folder / "shots", "-o", folder / "sharp", *options, "--cluster", "ray", "--json")
             process = subprocess.Popen(arguments, stdout=rows, stderr=subprocess.PIPE, text=True, env=environ)
         for part in (0.1, 0.3, 0.5):
-            wait_for(lambda part=part: len(sums(folder / "sharp")) >= part * count and processes("ray::_restore"))
+            wait_for(lambda part=part: len(finished(folder / "sharp")) >= part * count and processes("ray::_restore"))
             os.kill(processes("ray::_restore")[0], signal.SIGKILL)
             killed += 1
-        wait_for(lambda: len(sums(folder / "sharp")) >= 0.6 * count)
+        wait_for(lambda: len(finished(folder / "sharp")) >= 0.6 * count)
         nodes.remove_node(lost, allow_graceful=False)
         process.communicate(timeout=600)
     finally:

@@ -276,3 +276,26 @@ def test_bytes_that_a_decoder_is_given_are_the_file(tmp_path: Path) -> None:
     Image.fromarray(smooth(np.uint8)).save(file, "AVIF")
     (tmp_path / "a.jpg").write_bytes(file.getvalue())
     assert read_photo(tmp_path / "a.jpg").format == "avif"
+
+
+# HDR gain maps
+
+
+def ultra_hdr(path: Path) -> bytes:
+    """A JPEG file with a gain map, by libultrahdr."""
+    light = np.dstack([smooth() / np.float16(20000), np.ones((96, 128))]).astype(np.float16)
+    path.write_bytes(imagecodecs.ultrahdr_encode(light))
+    return path.read_bytes()
+
+
+def test_a_gain_map_goes_along(tmp_path: Path) -> None:
+    whole = ultra_hdr(tmp_path / "a.jpg")
+    photo = read_photo(tmp_path / "a.jpg", strict=True)
+    assert photo.warnings == () and photo.gain_map is not None and whole.endswith(photo.gain_map)
+    assert write_photo(tmp_path / "b.jpg", photo, quality=100, description="deblur") == ()
+    assert read_photo(tmp_path / "b.jpg").gain_map == photo.gain_map
+    before, after = (imagecodecs.ultrahdr_decode((tmp_path / name).read_bytes()) for name in ("a.jpg", "b.jpg"))
+    assert before.max() > 1.5  # lighter than white
+    assert np.abs(after.astype(float) - before.astype(float)).mean() < 0.02
+    (warning,) = write_photo(tmp_path / "b.png", photo)
+    assert "HDR gain map" in warning

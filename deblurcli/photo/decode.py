@@ -19,6 +19,7 @@ from deblurcli.errors import DeblurError, PhotoError
 from deblurcli.photo import colour, metadata
 from deblurcli.photo.avif import read_avif
 from deblurcli.photo.decoded import Decoded, Samples
+from deblurcli.photo.gain_map import read_gain_map
 from deblurcli.photo.heif import read_heif
 from deblurcli.photo.jp2 import read_jp2
 from deblurcli.photo.jpeg import is_motion_photo, joined_extension, open_jpeg, without_motion
@@ -165,7 +166,9 @@ def _read_jpeg(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
         decoded.icc = colour.srgb_profile()
         decoded.warnings.append(note)
     if any(name == "APP2" and data.startswith(b"MPF\0") for name, data in image.applist):
-        decoded.further = "The file holds further pictures (views, a preview or a gain map)"
+        decoded.gain_map, pictures = read_gain_map(file)
+        if pictures > 1 + (decoded.gain_map is not None):
+            decoded.further = "The file holds further pictures, such as views or a preview"
     elif decoded.xmp and is_motion_photo(decoded.xmp):
         decoded.further = "The file holds a video as well"
     decoded.xmp = decoded.xmp and without_motion(decoded.xmp)

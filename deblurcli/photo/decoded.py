@@ -43,6 +43,7 @@ class Decoded:
     xmp_extension: bytes | None = None
     iptc: bytes | None = None
     comment: bytes | None = None
+    gain_map: bytes | None = None
     texts: list[tuple[str, str]] = field(default_factory=list)
     dpi: tuple[float, float] | None = None
     turn: int | None = None
@@ -82,6 +83,9 @@ class Decoded:
         except metadata.DAMAGED:
             exif = None
             self.warnings.append("The EXIF data are damaged and were dropped.")
+        if turn != 1 and self.gain_map:
+            self.gain_map = None
+            self.warnings.append("The HDR gain map was dropped: it is not upright.")
         if turn != 1 and xmp:
             xmp = metadata.upright_xmp(xmp)
         if turn >= 5 and dpi:
@@ -102,6 +106,7 @@ class Decoded:
             xmp_extension=self.xmp_extension or None,
             iptc=self.iptc or None,
             comment=self.comment or None,
+            gain_map=self.gain_map,
             texts=tuple(self.texts),
             dpi=dpi,
             cicp=self.cicp,

@@ -18,6 +18,7 @@ from deblurcli.photo.avif import write_avif
 from deblurcli.photo.colour import bands
 from deblurcli.photo.decoded import Samples
 from deblurcli.photo.fit import Strip, fit, stripped
+from deblurcli.photo.gain_map import joined
 from deblurcli.photo.jpeg import metadata_segments
 from deblurcli.photo.jxl import write_jxl
 from deblurcli.photo.photo import Photo
@@ -47,7 +48,7 @@ FORMATS = {
         (".jpg", ".jpeg", ".jpe", ".jfif"),
         (8,),
         65500,
-        frozenset({"gray", "icc", "exif", "xmp", "xmp_extension", "iptc", "comment"}),
+        frozenset({"gray", "icc", "exif", "xmp", "xmp_extension", "iptc", "comment", "gain_map"}),
     ),
     "png": Format("PNG", (".png",), (8, 16), 1_000_000, _COMMON | {"gray", "cicp", "iptc", "comment", "texts"}),
     "tiff": Format("TIFF", (".tif", ".tiff"), (8, 16, 32), 2**31 - 1, _COMMON | {"gray", "iptc"}),
@@ -202,8 +203,9 @@ def _to_gray(pixels: Samples) -> Samples:
 
 def _write_jpeg(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> None:
     dpi = photo.dpi and tuple(round(value) for value in photo.dpi)
+    whole = BytesIO()
     _save(
-        file,
+        whole,
         samples,
         "JPEG",
         quality=quality,
@@ -215,6 +217,7 @@ def _write_jpeg(file: BinaryIO, samples: Samples, photo: Photo, quality: int) ->
         extra=metadata_segments(photo.iptc, photo.xmp_extension),
         dpi=dpi if dpi and max(dpi) < 2**16 else (0, 0),
     )
+    file.write(joined(whole.getvalue(), photo.gain_map) if photo.gain_map else whole.getbuffer())
 
 
 def _write_webp(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> None:

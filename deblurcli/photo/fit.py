@@ -26,6 +26,7 @@ TITLES = {
     "xmp_extension": "extended part of the XMP data",
     "iptc": "IPTC captions",
     "comment": "comment",
+    "gain_map": "HDR gain map",
     "texts": "PNG texts",
 }
 

@@ -25,6 +25,7 @@ class Photo:
         iptc: captions and keywords as IPTC-IIM records, or None.
         comment: the comment of a JPEG file, or the PNG text of this name, or None.
         texts: further texts of a PNG file, each with its keyword.
+        gain_map: a JPEG file that says how much lighter HDR screens show each pixel, or None.
         dpi: horizontal and vertical resolution in pixels per inch, or None.
         cicp: numbers of colour primaries and transfer characteristics (ITU-T H.273) where they mean HDR, which no
             profile can say: 16 is PQ, 18 is HLG; or None.
@@ -41,6 +42,7 @@ class Photo:
     xmp_extension: bytes | None = None
     iptc: bytes | None = None
     comment: bytes | None = None
+    gain_map: bytes | None = None
     texts: tuple[tuple[str, str], ...] = ()
     dpi: tuple[float, float] | None = None
     cicp: tuple[int, int] | None = None

@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from threading import Condition, Event
 from typing import TYPE_CHECKING, Any
 
+from deblurcli.backends.memory import release_freed_memory
 from deblurcli.batch import THREADS
 from deblurcli.batch.jobs import Job
 from deblurcli.batch.one_photo import Options, Outcome, restore_photo
@@ -91,6 +92,7 @@ class Devices:
                 raise StoppedError
             return deblurrer, thread.submit(deblurrer.restore, photo, **how).result()
         finally:
+            release_freed_memory()
             self._free.put((deblurrer, thread))
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from watched import run_watched
 from deblurcli.errors import PhotoError
 from deblurcli.photo.decode import read_photo
 from deblurcli.photo.encode import FORMATS, write_photo
-from deblurcli.photo.limits import LARGEST_PART, MAX_NAMES
+from deblurcli.photo.limits import LARGEST_PART, MAX_TEXTS
 from deblurcli.photo.photo import Photo
 
 JPEG, PNG = pillow("RGB", "JPEG"), png(RGB)
@@ -99,7 +99,7 @@ HOSTILE: dict[str, tuple[bytes, str, str]] = {
     "xmp.png": (with_chunks(chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + NOTHING)), "read", "XMP packet is damaged"),
     "profile.png": (with_chunks(chunk(b"iCCP", b"x\0\0" + NOTHING)), "read", "profile is damaged or larger"),
     "exif.png": (with_chunks(chunk(b"eXIf", everywhere(60_000, LARGEST_PART + 1))), "read", "EXIF data were dropped"),
-    "names.png": (with_chunks(chunk(b"tEXt", b"k" * 79 + b"\0") * 5000), "read", f"and {5001 - MAX_NAMES} more"),
+    "names.png": (with_chunks(chunk(b"tEXt", b"k" * 79 + b"\0") * 5000), "read", f"{5001 - MAX_TEXTS} PNG text fields"),
     "chunks.png": (with_chunks(chunk(b"tEXt", b"k\0") * 20_000), "refused", "10000 pieces"),
     "pixels.png": (PNG[:33] + chunk(b"IDAT", NOTHING * 10) + chunk(b"IEND", b""), "refused", "more than its pixels"),
     "tiles.tif": (

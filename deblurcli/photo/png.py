@@ -50,7 +50,7 @@ def read_png(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     picture: list[bytes | memoryview] = [SIGNATURE]
     body = whole = memoryview(b"")
     warnings: list[str] = []
-    further = ""
+    further, too_many = "", 0
     for name, body, whole in _chunks(path, file.read(), warnings):
         if name in _ONCE and name not in chunks:
             chunks[name] = b""
@@ -66,9 +66,11 @@ def read_png(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
             elif len(texts) < MAX_TEXTS:
                 texts.append((keyword.decode("latin-1"), _text(name, bytes(body), warnings)))
             else:
-                warnings.append(f"The PNG text field {keyword.decode('latin-1')} was dropped: there are too many.")
+                too_many += 1
         elif name in _KEPT:
             chunks.setdefault(name, bytes(body))
+    if too_many:
+        warnings.append(f"{too_many} PNG text fields were dropped: {MAX_TEXTS} are kept.")
     _check_pixels(path, picture)
     # libpng sees nothing but the picture: it would complain about odd metadata on the user's terminal.
     encoded = b"".join(picture)

@@ -112,7 +112,8 @@ class Log:
         rest = f", {self.skipped} done before" * bool(self.skipped) + f", {len(left)} not begun" * bool(left)
         if self.failed:
             failures_table([(str(job.source), outcome.row["error"], outcome.hint) for job, outcome in self.failed])
-        say(f"{self.restored} photos restored, {len(self.failed)} failed{rest}", verbosity=self._verbosity)
+        restored = f"{self.restored} photo{'s' * (self.restored != 1)} restored"
+        say(f"{restored}, {len(self.failed)} failed{rest}", verbosity=self._verbosity)
 
     def unfinished(self, left: list[Job]) -> bytes:
         """A list of the photos that failed or were not begun; fed back, each finds its place in the tree of outputs."""

@@ -131,7 +131,8 @@ def picture_options(command: Any) -> Any:
 @click.option(
     "--compile",
     is_flag=True,
-    help="Compile the network first: takes a minute or two, then all goes faster. Needs PyTorch and a C++ compiler.",
+    help="Compile the network first: takes a minute, then tiles go faster; for hundreds of megapixels. Needs PyTorch "
+    "and a C++ compiler.",
 )
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Photos in work at a time: read, restored, written.")
 @click.option(

@@ -48,3 +48,12 @@ class DeviceError(DeblurError):
 
 class TileTooLargeError(DeblurError):
     """The device ran out of memory on a tile of this size; smaller tiles may fit."""
+
+
+def failure(error: BaseException, photo: str | PathLike[str]) -> DeblurError:
+    """Any failure of one photo as an error that names it."""
+    if isinstance(error, DeblurError):
+        return error
+    if isinstance(error, MemoryError):
+        return PhotoError(photo, "not enough memory", "Use a smaller --tile, or close other programs.")
+    return PhotoError(photo, f"{type(error).__name__}: {error}", "This is a bug in deblur; please report it.")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deblurcli.arrays import Maps, Picture
-from deblurcli.backends import BACKENDS, ONNX_DEVICES, PRECISIONS
+from deblurcli.backends import BACKENDS, ONNX_DEVICES, PRECISIONS, chosen_precision
 from deblurcli.backends.backend import Backend
 from deblurcli.errors import UsageError
 from deblurcli.guard import is_sound
@@ -302,6 +302,7 @@ def load(
         if value not in known:
             raise UsageError(f"'{value}' is not one of {', '.join(known)}")
     spec = choose_network(network, weights)
+    precision = chosen_precision(precision)
     if backend == "onnx" or (backend == "auto" and (device in ONNX_DEVICES or find_spec("torch") is None)):
         from deblurcli.backends.onnx_backend import OnnxBackend
         from deblurcli.backends.onnx_files import onnx_file
@@ -315,14 +316,12 @@ def load(
             path, tag = onnx_file(spec, weights, precision)
             return OnnxBackend(path, spec, device), tag
 
-        chosen = "fp32" if precision == "auto" else precision
-        return Deblurrer(*onnx(chosen), None if chosen == "fp32" else lambda: onnx("fp32")[0])
+        return Deblurrer(*onnx(precision), None if precision == "fp32" else lambda: onnx("fp32")[0])
     from deblurcli.backends.torch_backend import TorchBackend
     from deblurcli.weights.load import load_network
 
     module, tag = load_network(spec, weights)
-    half = precision in ("bf16", "fp16")
-    in_full = (lambda: TorchBackend(module, spec, device, "fp32")) if half else None
+    in_full = None if precision == "fp32" else lambda: TorchBackend(module, spec, device)
     return Deblurrer(TorchBackend(module, spec, device, precision, compile), tag, in_full)
 
 

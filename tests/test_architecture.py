@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "photo": {"arrays", "errors"},
     "networks": {"errors"},
     "weights": {"arrays", "errors", "networks", "photo.atomic"},
-    "maps": {"arrays", "errors", "networks.spec", "photo"},
+    "maps": {"arrays", "errors", "networks.spec", "photo", "tiling"},
     "synthesis": {"arrays", "errors", "photo.transfer"},
     "datasets": {"arrays", "errors", "photo"},
 }

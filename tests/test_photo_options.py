@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from bayer import patches, write_dng
@@ -12,8 +14,8 @@ from test_cli import deblur
 from test_photo_formats import several
 from test_photo_metadata import camera_exif, picture, tags
 
-from deblurcli.batch.one_photo import Options
 from deblurcli.cli.options import photo_options
+from deblurcli.cli.restore import restore
 from deblurcli.photo.decode import read_photo
 from deblurcli.photo.profiles import SPACES, icc_profile
 from deblurcli.photo.raw import HIGHLIGHTS, WHITE_BALANCES, RawSettings
@@ -23,8 +25,9 @@ def test_the_choices_are_those_of_the_library() -> None:
     options = photo_options(lambda: None).__click_params__
     choices = {option.name: tuple(getattr(option.type, "choices", ())) for option in options}
     assert set(choices["raw_space"]) == SPACES.keys()
-    assert (choices["raw_wb"], choices["raw_highlights"]) == (WHITE_BALANCES, HIGHLIGHTS)
-    assert Options().raw() == RawSettings()
+    assert (choices["raw_white_balance"], choices["raw_highlights"]) == (WHITE_BALANCES, HIGHLIGHTS)
+    defaults = {option.name: option.get_default(click.Context(restore)) for option in options}
+    assert RawSettings(**{f.name: defaults[f"raw_{f.name}"] for f in fields(RawSettings)}) == RawSettings()
 
 
 def test_a_raw_file_becomes_a_tiff(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from deblurcli import __version__
 from deblurcli.networks.spec import NetworkSpec
 from deblurcli.photo.atomic import replacing
-from deblurcli.weights.store import cache_folder, catalog, find, make_folder
+from deblurcli.weights.store import RANDOM, cache_folder, catalog, find, is_random, make_folder
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +25,8 @@ def onnx_file(spec: NetworkSpec, weights: str | None = None, precision: str = "f
         WeightsError: there are no such weights. PhotoError: the file cannot be written.
         ModuleNotFoundError: the file has to be made and a package for it is missing.
     """
-    if spec.untrained and weights is None:
-        source, tag, content = None, "random", b""
+    if is_random(spec, weights):
+        source, tag, content = None, RANDOM, b""
     else:
         source, header = find(spec.name, weights)
         tag = header.tag

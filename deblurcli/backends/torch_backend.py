@@ -56,7 +56,7 @@ class TorchBackend:
         network: nn.Module,
         spec: NetworkSpec,
         device: str = "auto",
-        precision: str = "auto",
+        precision: str = "fp32",
         compile: bool = False,
     ) -> None:
         """``compile`` costs a minute or two with the first tile and with the first of another size, less once a machine
@@ -68,7 +68,7 @@ class TorchBackend:
         self.spec = spec
         self._device = choose_device(device)
         self.device = str(self._device)
-        self.precision = "fp32" if precision == "auto" else precision
+        self.precision = precision
         self._network = channels_last(network.to(self._device)).eval()
         self._forward = torch.compile(self._network) if compile else self._network
         if self._device.type == "cpu":

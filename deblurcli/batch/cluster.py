@@ -43,21 +43,19 @@ class _Alone:
 
 
 @cache
-def _loaded(
-    network: str | None, weights: str | None, backend: str, device: str, precision: str, compile: bool
-) -> _Alone:
+def _loaded(**chosen: Any) -> _Alone:
     """Loaded once in each of the cluster's processes, which are used again and again."""
-    return _Alone(load(network, weights, backend, device, precision, compile))
+    return _Alone(load(**chosen))
 
 
-def _restore(job: Job, options: Options, chosen: tuple[str | bool | None, ...], version: str) -> Outcome:
+def _restore(job: Job, options: Options, chosen: dict[str, Any], version: str) -> Outcome:
     """What runs on the cluster."""
     try:
         if version != __version__:
             raise DeblurError(
                 f"deblur {__version__} on the cluster is not {version} here", "Install the same everywhere."
             )
-        return restore_photo(job, options, _loaded(*chosen))  # type: ignore[arg-type]
+        return restore_photo(job, options, _loaded(**chosen))
     except DeblurError as error:
         return _failed(job, error)
 
@@ -80,20 +78,16 @@ def restore_on_cluster(
     jobs: list[Job],
     options: Options,
     *,
-    network: str | None,
-    weights: str | None,
-    backend: str,
     device: str,
-    precision: str,
-    compile: bool,
     at_once: int | None,
     stop: Stop,
     watch: Watch,
+    **chosen: Any,
 ) -> Iterator[tuple[Job, Outcome]]:
     """Restores photos on the cluster; see ``pipeline.restore_all``. Paths have to mean the same on all its machines.
 
     A photo whose process or machine is lost is begun again elsewhere, ``RETRIES`` times. An output that is there by
-    then is its own: those of others were seen to before.
+    then is its own: those of others were seen to before. ``chosen`` is for ``restore.load``.
 
     Raises:
         DeviceError: there is no cluster, or it has no such device. UsageError: devices are the cluster's to choose.
@@ -105,7 +99,7 @@ def restore_on_cluster(
         connect()
         task, slots, device = _task(device)
         waiting, running, finished = iter(jobs), dict[ray.ObjectRef, Job](), 0
-        chosen = (network, weights, backend, device, precision, compile)
+        chosen["device"] = device
         try:
             while True:
                 # Some more than run at the same time, so that none waits for us.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deblurcli.batch.inputs import Source
 from deblurcli.batch.storage import fetched, is_remote, place
-from deblurcli.errors import DeblurError, OutputLostError, PhotoError, UsageError
+from deblurcli.errors import OutputLostError, PhotoError, UsageError
 
 FIELDS = ("stem", "network", "tag", "date")
 BESIDE = "{stem}-deblurred"
@@ -253,12 +253,3 @@ def check_existing(job: Job, overwrite: bool) -> None:
             "exists already",
             "--overwrite replaces it; --skip-existing leaves it if it was finished with the same options.",
         )
-
-
-def failure(error: BaseException, photo: Path) -> DeblurError:
-    """Any failure of one photo as an error that names it."""
-    if isinstance(error, DeblurError):
-        return error
-    if isinstance(error, MemoryError):
-        return PhotoError(photo, "not enough memory", "Use a smaller --tile, or close other programs.")
-    return PhotoError(photo, f"{type(error).__name__}: {error}", "This is a bug in deblur; please report it.")

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from deblurcli import __version__
-from deblurcli.batch.jobs import Job, check_existing, check_place, failure, make_folder
+from deblurcli.batch.jobs import Job, check_existing, check_place, make_folder
 from deblurcli.batch.storage import fetched, published
-from deblurcli.errors import DeblurError, OutputLostError, PhotoError
+from deblurcli.errors import DeblurError, OutputLostError, PhotoError, failure
 from deblurcli.tiling import Progress
 
 if TYPE_CHECKING:
@@ -48,17 +48,7 @@ class Options:
     transfer: Literal["auto", "srgb", "linear"] = "auto"
     strict: bool = False
     strip: Literal["gps", "all"] | None = None
-    raw_space: str = "srgb"
-    raw_exposure: float = 0.0
-    raw_wb: Literal["camera", "auto", "daylight"] = "camera"
-    raw_highlights: Literal["clip", "blend", "rebuild"] = "clip"
-    raw_half: bool = False
-
-    def raw(self) -> RawSettings:
-        """How camera raw files are developed."""
-        from deblurcli.photo.raw import RawSettings
-
-        return RawSettings(self.raw_space, self.raw_exposure, self.raw_wb, self.raw_highlights, self.raw_half)
+    raw: RawSettings | None = None
 
     def maps_folder(self, job: Job) -> Path:
         """Where the maps of a photo go."""
@@ -141,7 +131,7 @@ def _restore(
     with ExitStack() as stack:
         source = stack.enter_context(fetched(job.source))
         limit = options.max_pixels or MAX_PIXELS
-        photo = read_photo(source, max_pixels=limit, raw=options.raw(), strict=options.strict)
+        photo = read_photo(source, max_pixels=limit, raw=options.raw, strict=options.strict)
         was_read(photo.pixels.nbytes)
         maps_folder = files = None
         if options.export_maps:

@@ -37,30 +37,34 @@ class NetworkType(click.ParamType):
         return value
 
 
-def network_options(command: Any, check: Callable[..., str] | None = None) -> Any:
-    """The options that choose a network and where it runs; one meaning in every command. ``check`` is of the device."""
-    for option in reversed(
-        (
-            click.option("-m", "--network", type=NetworkType(), help=f"Network.  [default: {DEFAULT_NETWORK}]"),
-            click.option("--weights", metavar="TAG|FILE", help="Weights: a released tag or a .safetensors file."),
-            click.option("--backend", type=click.Choice(BACKENDS), default="auto", help="Runtime."),
-            click.option(
-                "--device",
-                default="auto",
-                metavar="auto|cpu|cuda|cuda:N|mps|tensorrt|directml",
-                callback=check or check_device,
-                help="Where it runs. A device named here is used or refused, never replaced.",
-            ),
-            click.option(
-                "--precision",
-                type=click.Choice(PRECISIONS),
-                default="auto",
-                help="Arithmetic of the network.  [default: auto, which is fp32]",
-            ),
-        )
-    ):
+def all_of(command: Any, *options: Callable[[Any], Any]) -> Any:
+    """The command with these options, which ``--help`` lists in this order."""
+    for option in reversed(options):
         command = option(command)
     return command
+
+
+def network_options(command: Any, check: Callable[..., str] | None = None) -> Any:
+    """The options that choose a network and where it runs; one meaning in every command. ``check`` is of the device."""
+    return all_of(
+        command,
+        click.option("-m", "--network", type=NetworkType(), help=f"Network.  [default: {DEFAULT_NETWORK}]"),
+        click.option("--weights", metavar="TAG|FILE", help="Weights: a released tag or a .safetensors file."),
+        click.option("--backend", type=click.Choice(BACKENDS), default="auto", help="Runtime."),
+        click.option(
+            "--device",
+            default="auto",
+            metavar="auto|cpu|cuda|cuda:N|mps|tensorrt|directml",
+            callback=check or check_device,
+            help="Where it runs. A device named here is used or refused, never replaced.",
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(PRECISIONS),
+            default="auto",
+            help="Arithmetic of the network.  [default: auto, which is fp32]",
+        ),
+    )
 
 
 def check_device(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -96,50 +100,48 @@ class ShardType(click.ParamType):
 
 def photo_options(command: Any) -> Any:
     """The options that say how photos are read, and what is written beside their pixels."""
-    for option in reversed(
-        (
-            click.option(
-                "--transfer",
-                type=click.Choice(["auto", "srgb", "linear"]),
-                default="auto",
-                help="Curve of the photos' values.  [default: auto, as the colour profile says, or else sRGB]",
-            ),
-            click.option("--strict", is_flag=True, help="Refuse files of several pictures; else the first is taken."),
-            click.option(
-                "--strip",
-                type=click.Choice(["gps", "all"]),
-                help="Leave out where the photo was taken, or all that describes it. Colour profiles stay.",
-            ),
-            click.option(
-                "--raw-space",
-                type=click.Choice(["srgb", "p3", "adobe", "prophoto"]),
-                default="srgb",
-                show_default=True,
-                help="Camera raw: colour space of the result.",
-            ),
-            click.option(
-                "--raw-exposure",
-                type=click.FloatRange(-8, 8),
-                default=0.0,
-                metavar="EV",
-                help="Camera raw: make it lighter or darker, in stops.",
-            ),
-            click.option(
-                "--raw-wb",
-                type=click.Choice(["camera", "auto", "daylight"]),
-                default="camera",
-                show_default=True,
-                help="Camera raw: white balance.",
-            ),
-            click.option(
-                "--raw-highlights",
-                type=click.Choice(["clip", "blend", "rebuild"]),
-                default="clip",
-                show_default=True,
-                help="Camera raw: what becomes of light that some channels could not hold.",
-            ),
-            click.option("--raw-half", is_flag=True, help="Camera raw: half as wide and high, for previews."),
-        )
-    ):
-        command = option(command)
-    return command
+    return all_of(
+        command,
+        click.option(
+            "--transfer",
+            type=click.Choice(["auto", "srgb", "linear"]),
+            default="auto",
+            help="Curve of the photos' values.  [default: auto, as the colour profile says, or else sRGB]",
+        ),
+        click.option("--strict", is_flag=True, help="Refuse files of several pictures; else the first is taken."),
+        click.option(
+            "--strip",
+            type=click.Choice(["gps", "all"]),
+            help="Leave out where the photo was taken, or all that describes it. Colour profiles stay.",
+        ),
+        click.option(
+            "--raw-space",
+            type=click.Choice(["srgb", "p3", "adobe", "prophoto"]),
+            default="srgb",
+            show_default=True,
+            help="Camera raw: colour space of the result.",
+        ),
+        click.option(
+            "--raw-exposure",
+            type=click.FloatRange(-8, 8),
+            default=0.0,
+            metavar="EV",
+            help="Camera raw: make it lighter or darker, in stops.",
+        ),
+        click.option(
+            "--raw-wb",
+            "raw_white_balance",
+            type=click.Choice(["camera", "auto", "daylight"]),
+            default="camera",
+            show_default=True,
+            help="Camera raw: white balance.",
+        ),
+        click.option(
+            "--raw-highlights",
+            type=click.Choice(["clip", "blend", "rebuild"]),
+            default="clip",
+            show_default=True,
+            help="Camera raw: what becomes of light that some channels could not hold.",
+        ),
+        click.option("--raw-half", is_flag=True, help="Camera raw: half as wide and high, for previews."),
+    )

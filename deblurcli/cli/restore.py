@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from deblurcli.backends import chosen_precision
 from deblurcli.batch.inputs import find_photos
 from deblurcli.batch.jobs import check_existing, plan_jobs, prepared, shard
 from deblurcli.batch.storage import MARK as STORAGE_MARK
 from deblurcli.batch.storage import place
-from deblurcli.cli.options import ShardType, TileType, check_devices, network_options, photo_options
+from deblurcli.cli.options import ShardType, TileType, all_of, check_devices, network_options, photo_options
 from deblurcli.cli.pipe import Pipe, piped
 from deblurcli.errors import INTERRUPTED, UsageError
 
@@ -31,82 +32,72 @@ DEPTHS: dict[str, Any] = {"auto": "auto", "8": 8, "16": 16, "32": 32}
 
 def which_options(command: Any) -> Any:
     """The options that say which photos are restored."""
-    for option in reversed(
-        (
-            click.option("--recursive", is_flag=True, help="Look into subfolders, and keep the tree."),
-            click.option(
-                "--twins",
-                type=click.Choice(["raw", "developed", "both"]),
-                default="raw",
-                show_default=True,
-                help="Of a raw file and a picture of the same name beside it, as cameras write them: which to restore.",
-            ),
-            click.option(
-                "--skip-existing", is_flag=True, help="Leave photos that were finished with the same options."
-            ),
-            click.option("--overwrite", is_flag=True, help="Replace existing outputs. Originals are never replaced."),
-            click.option("--shard", type=ShardType(), help="Only part K of N, for N runs side by side, e.g. 3/16."),
-            click.option("--dry-run", is_flag=True, help="Only list what would be restored, and to where."),
-        )
-    ):
-        command = option(command)
-    return command
+    return all_of(
+        command,
+        click.option("--recursive", is_flag=True, help="Look into subfolders, and keep the tree."),
+        click.option(
+            "--twins",
+            type=click.Choice(["raw", "developed", "both"]),
+            default="raw",
+            show_default=True,
+            help="Of a raw file and a picture of the same name beside it, as cameras write them: which to restore.",
+        ),
+        click.option("--skip-existing", is_flag=True, help="Leave photos that were finished with the same options."),
+        click.option("--overwrite", is_flag=True, help="Replace existing outputs. Originals are never replaced."),
+        click.option("--shard", type=ShardType(), help="Only part K of N, for N runs side by side, e.g. 3/16."),
+        click.option("--dry-run", is_flag=True, help="Only list what would be restored, and to where."),
+    )
 
 
 def picture_options(command: Any) -> Any:
     """The options that say what the result is like."""
-    for option in reversed(
-        (
-            click.option(
-                "--tile", type=TileType(), default="auto", help="Side of the tiles; auto fits them into memory."
-            ),
-            click.option(
-                "--amount",
-                type=click.FloatRange(0, 1),
-                default=1.0,
-                show_default=True,
-                help="Blend with the original: 0 is the original, 1 the restored photo.",
-            ),
-            click.option(
-                "--format",
-                type=click.Choice(["jpeg", "png", "tiff", "webp", "avif", "jxl", "bmp"]),
-                help="Output format, whatever the suffix.",
-            ),
-            click.option(
-                "--depth",
-                type=click.Choice(list(DEPTHS)),
-                default="auto",
-                help="Bits per channel of the output; 32 is float TIFF, not clipped.  [default: auto, as the input]",
-            ),
-            click.option(
-                "--quality",
-                type=click.IntRange(1, 100),
-                default=95,
-                show_default=True,
-                help="Of JPEG, WebP, AVIF, JPEG XL.",
-            ),
-            click.option(
-                "--export-maps",
-                is_flag=True,
-                help="Also write what the network chose at each pixel, to OUTPUT.maps/.",
-            ),
-            click.option(
-                "--maps-scale",
-                type=click.Choice(MAPS_SCALES),
-                default="1/4",
-                show_default=True,
-                help="Size of exported maps of many planes, as averages over blocks; those of one keep all pixels.",
-            ),
-            click.option(
-                "--maps-dir", type=click.Path(path_type=Path), help="Folder for the maps' folders.  [default: beside]"
-            ),
-            click.option(
-                "--max-pixels", type=click.IntRange(1), metavar="N", help="Refuse photos of more pixels (200 million)."
-            ),
-        )
-    ):
-        command = option(command)
-    return command
+    return all_of(
+        command,
+        click.option("--tile", type=TileType(), default="auto", help="Side of the tiles; auto fits them into memory."),
+        click.option(
+            "--amount",
+            type=click.FloatRange(0, 1),
+            default=1.0,
+            show_default=True,
+            help="Blend with the original: 0 is the original, 1 the restored photo.",
+        ),
+        click.option(
+            "--format",
+            type=click.Choice(["jpeg", "png", "tiff", "webp", "avif", "jxl", "bmp"]),
+            help="Output format, whatever the suffix.",
+        ),
+        click.option(
+            "--depth",
+            type=click.Choice(list(DEPTHS)),
+            default="auto",
+            help="Bits per channel of the output; 32 is float TIFF, not clipped.  [default: auto, as the input]",
+        ),
+        click.option(
+            "--quality",
+            type=click.IntRange(1, 100),
+            default=95,
+            show_default=True,
+            help="Of JPEG, WebP, AVIF, JPEG XL.",
+        ),
+        click.option(
+            "--export-maps",
+            is_flag=True,
+            help="Also write what the network chose at each pixel, to OUTPUT.maps/.",
+        ),
+        click.option(
+            "--maps-scale",
+            type=click.Choice(MAPS_SCALES),
+            default="1/4",
+            show_default=True,
+            help="Size of exported maps of many planes, as averages over blocks; those of one keep all pixels.",
+        ),
+        click.option(
+            "--maps-dir", type=click.Path(path_type=Path), help="Folder for the maps' folders.  [default: beside]"
+        ),
+        click.option(
+            "--max-pixels", type=click.IntRange(1), metavar="N", help="Refuse photos of more pixels (200 million)."
+        ),
+    )
 
 
 @click.command(short_help="Remove defocus blur from photos (the main job; the word 'restore' may be left out).")
@@ -192,7 +183,7 @@ def _run(pipe: Pipe, settings: dict[str, Any]) -> int:
     options = _options(settings)
     spec = choose_network(settings["network"], settings["weights"])
     tag = tag_of(spec, settings["weights"])
-    precision = "fp32" if settings["precision"] == "auto" else settings["precision"]
+    precision = chosen_precision(settings["precision"])
     common = {"network": spec.name, "weights": tag, "precision": precision, "amount": options.amount}
     log = Log(common, settings["verbosity"], settings["as_json"], pipe.words)
 
@@ -222,10 +213,12 @@ def _run(pipe: Pipe, settings: dict[str, Any]) -> int:
 
 def _options(settings: dict[str, Any]) -> Options:
     from deblurcli.batch.one_photo import Options
+    from deblurcli.photo.raw import RawSettings
 
-    chosen = {field.name: settings[field.name] for field in fields(Options)}
+    chosen = {field.name: settings[field.name] for field in fields(Options) if field.name in settings}
     scale = int(settings["maps_scale"].rpartition("/")[2])
-    return Options(**chosen | {"depth": DEPTHS[settings["depth"]], "maps_scale": scale})
+    raw = RawSettings(**{field.name: settings[f"raw_{field.name}"] for field in fields(RawSettings)})
+    return Options(**chosen | {"depth": DEPTHS[settings["depth"]], "maps_scale": scale, "raw": raw})
 
 
 def _names(settings: dict[str, Any], network: str, tag: str) -> Names | None:

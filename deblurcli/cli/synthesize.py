@@ -11,9 +11,9 @@ import click
 
 from deblurcli import __version__
 from deblurcli.batch.inputs import find_photos
-from deblurcli.batch.jobs import Job, check_jobs, failure
+from deblurcli.batch.jobs import Job, check_jobs
 from deblurcli.cli.messages import report, say, warn
-from deblurcli.errors import SOME_FAILED, DeblurError, PhotoError, UsageError
+from deblurcli.errors import SOME_FAILED, DeblurError, PhotoError, UsageError, failure
 
 BLUR, SHARP, RADIUS, DRAWN = "_blur.png", "_sharp.png", "_radius.tif", "_drawn.json"
 LENSES = ("disc", "polygon", "cats_eye", "donut", "gaussian")  # the fields of LensPrior, which would load torch

@@ -23,6 +23,7 @@ from deblurcli.photo.atomic import replacing
 from deblurcli.photo.colour import bands
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import to_codes, to_float
+from deblurcli.tiling import BlockMeans, Region
 
 LARGEST_PAGE = 15_000_000  # bytes
 COEFFICIENTS = 2_500_000  # numbers in the maps of many planes, two bytes each
@@ -106,7 +107,10 @@ def _map(spec: MapSpec, planes: NDArray[np.float32], height: int) -> dict[str, A
     scale = -(-height // planes.shape[1])
     if spec.channels == 1:
         step = max(1, round(sqrt(planes.size / PLANE)))
-        planes, scale = _block_means(planes, step), step
+        _, rows, columns = planes.shape
+        means = BlockMeans(1, rows, columns, step)
+        means.add(Region(0, 0, rows, columns), np.moveaxis(planes, 0, -1))
+        planes, scale = means.means(), step
     raw = np.ascontiguousarray(planes, "<f2").view(np.uint8).reshape(-1, 2)
     return {
         **_about(spec),
@@ -133,18 +137,6 @@ def _drawn(name: str, kernels: NDArray[np.float32]) -> dict[str, Any]:
     what, _, size = name.partition("_")
     title = f"{what}, {size} × {size} px" if size.isdecimal() else name.replace("_", " ").replace("gauss", "Gauss")
     return {"title": title, "kernels": kernels.tolist()}
-
-
-def _block_means(planes: NDArray[np.float32], step: int) -> NDArray[np.float32]:
-    """(C, h, w) → (C, ⌈h/step⌉, ⌈w/step⌉)."""
-    if step == 1:
-        return planes
-    for axis in (1, 2):
-        length = planes.shape[axis]
-        starts = np.arange(0, length, step)
-        counts = np.diff(np.r_[starts, length]).reshape((1, -1, 1) if axis == 1 else (1, 1, -1))
-        planes = np.add.reduceat(planes, starts, axis=axis) / counts.astype(np.float32)
-    return planes
 
 
 def _photos(before: Photo, after: Photo, room: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from PIL import AvifImagePlugin
 from deblurcli.photo.boxes import box, boxes, find
 from deblurcli.photo.colour import bands
 from deblurcli.photo.decoded import Decoded, Samples
+from deblurcli.photo.metadata import unmarked
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.sniff import check_size
 from deblurcli.photo.transfer import full_range, to_float
@@ -33,7 +34,7 @@ def read_avif(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     else:
         samples = imagecodecs.avif_decode(data)
         samples = samples[0] if samples.ndim == 4 else samples
-    exif = (image.info.get("exif") or b"").removeprefix(b"Exif\0\0")
+    exif = unmarked(image.info.get("exif"))
     decoded = Decoded("avif", samples, icc=image.info.get("icc_profile"), exif=exif, xmp=image.info.get("xmp"))
     bits, decoded.cicp = _properties(data)
     decoded.samples = full_range(samples, bits) if samples.dtype == np.uint16 else samples

@@ -8,6 +8,7 @@ import imagecodecs
 import numpy as np
 
 from deblurcli.photo.decoded import Samples
+from deblurcli.photo.profiles import icc_profile
 
 BAND = 256
 """Rows that are worked on at once, so that no intermediate is as large as the photo."""
@@ -16,11 +17,6 @@ BAND = 256
 def bands(height: int) -> Iterator[slice]:
     """Slices of rows that cover 0…height."""
     return (slice(top, min(top + BAND, height)) for top in range(0, height, BAND))
-
-
-def srgb_profile() -> bytes:
-    """An sRGB ICC profile."""
-    return imagecodecs.cms_profile("srgb")
 
 
 def cmyk_to_rgb(cmyk: Samples, icc: bytes | None) -> tuple[Samples, str]:
@@ -33,7 +29,7 @@ def cmyk_to_rgb(cmyk: Samples, icc: bytes | None) -> tuple[Samples, str]:
     note = "it has no colour profile, so the colours are approximate"
     if icc:
         try:
-            target = srgb_profile()
+            target = icc_profile("srgb")
             for rows in bands(len(cmyk)):
                 rgb[rows] = imagecodecs.cms_transform(
                     np.ascontiguousarray(cmyk[rows]),

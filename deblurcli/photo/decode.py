@@ -27,6 +27,7 @@ from deblurcli.photo.jxl import read_jxl
 from deblurcli.photo.limits import MAX_PIXELS
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.png import read_png
+from deblurcli.photo.profiles import icc_profile
 from deblurcli.photo.raw import RawSettings, read_raw
 from deblurcli.photo.sniff import (
     BILEVEL,
@@ -125,7 +126,7 @@ def read_exif(path: str | PathLike[str]) -> bytes | None:
         kind = identify(path, file.read(HEAD))
         file.seek(0)
         if kind == "jpeg":
-            exif = (open_jpeg(path, file).info.get("exif") or b"").removeprefix(b"Exif\0\0")
+            exif = metadata.unmarked(open_jpeg(path, file).info.get("exif"))
             return Decoded(kind, np.empty((1, 1)), exif=exif).to_photo().exif
         if kind in ("tiff", "raw"):
             with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
@@ -163,7 +164,7 @@ def _read_jpeg(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
         if "adobe" not in image.info:  # Pillow takes for granted that inks are inverted, as Adobe does
             np.subtract(255, decoded.samples, out=decoded.samples)
         decoded.samples, note = colour.cmyk_to_rgb(decoded.samples, decoded.icc)
-        decoded.icc = colour.srgb_profile()
+        decoded.icc = icc_profile("srgb")
         decoded.warnings.append(note)
     if any(name == "APP2" and data.startswith(b"MPF\0") for name, data in image.applist):
         decoded.gain_map, pictures = read_gain_map(file)
@@ -186,13 +187,12 @@ def _read_pillow(path: Path, image: ImageFile.ImageFile, name: str, max_pixels: 
     """Decode a file that Pillow has opened; CMYK stays CMYK."""
     check_size(path, *image.size, len(image.getbands()), max_pixels)
     info = image.info
-    exif = (info.get("exif") or b"").removeprefix(b"Exif\0\0")
+    exif = metadata.unmarked(info.get("exif"))
     decoded = Decoded(name, _samples(path, image), icc=info.get("icc_profile"), exif=exif, xmp=info.get("xmp"))
     if "dpi" in info and info.get("jfif_unit") != 0:
         decoded.dpi = metadata.sensible_dpi(*map(float, info["dpi"]))
-    elif exif and name == "jpeg":
-        with suppress(*metadata.DAMAGED):  # to_photo will say that the block is damaged
-            decoded.dpi = metadata.resolution(exif)
+    elif name == "jpeg":
+        decoded.take_resolution()
     return decoded
 
 

@@ -10,21 +10,11 @@ from numpy.typing import NDArray
 
 from deblurcli.photo import metadata
 from deblurcli.photo.limits import LARGEST_PART
-from deblurcli.photo.photo import Photo
+from deblurcli.photo.photo import Photo, was_dropped
 from deblurcli.photo.profiles import HLG, PQ, icc_of_cicp
 
 Samples = NDArray[Any]
 """(H, W) or (H, W, C) with C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGB + alpha; uint8, uint16 or float32."""
-
-
-_TITLES = {
-    "icc": "colour profile was",
-    "exif": "EXIF data were",
-    "xmp": "XMP data were",
-    "xmp_extension": "extended XMP data were",
-    "iptc": "IPTC captions were",
-    "comment": "comment was",
-}
 
 
 @dataclass
@@ -114,13 +104,14 @@ class Decoded:
         )
 
     def _drop_what_is_too_large(self) -> None:
-        for part, title in _TITLES.items():
+        too_large = f"larger than {LARGEST_PART / 1e6:.0f} MB"
+        for part in ("icc", "exif", "xmp", "xmp_extension", "iptc", "comment"):
             if len(getattr(self, part) or b"") > LARGEST_PART:
                 setattr(self, part, None)
-                self.warnings.append(f"The {title} dropped: larger than {LARGEST_PART / 1e6:.0f} MB.")
+                self.warnings.append(f"{was_dropped(part)}: {too_large}.")
         if sum(len(text) for _, text in self.texts) > LARGEST_PART:
             self.texts = []
-            self.warnings.append(f"The texts were dropped: larger than {LARGEST_PART / 1e6:.0f} MB.")
+            self.warnings.append(f"{was_dropped('texts')}: {too_large}.")
 
 
 def upright(samples: Samples, orientation: int) -> Samples:

@@ -21,6 +21,7 @@ from deblurcli.photo.fit import Strip, fit, stripped
 from deblurcli.photo.gain_map import joined
 from deblurcli.photo.jpeg import metadata_segments
 from deblurcli.photo.jxl import write_jxl
+from deblurcli.photo.metadata import MARK
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.png import write_png
 from deblurcli.photo.sniff import RAW_SUFFIXES
@@ -211,7 +212,7 @@ def _write_jpeg(file: BinaryIO, samples: Samples, photo: Photo, quality: int) ->
         quality=quality,
         subsampling="4:4:4" if quality >= 90 else "4:2:0",
         icc_profile=photo.icc,
-        exif=b"Exif\0\0" + photo.exif if photo.exif else b"",
+        exif=MARK + photo.exif if photo.exif else b"",
         xmp=photo.xmp or b"",
         comment=photo.comment or b"",
         extra=metadata_segments(photo.iptc, photo.xmp_extension),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from deblurcli.photo import metadata
 from deblurcli.photo.limits import MAX_NAMES
-from deblurcli.photo.photo import Photo
+from deblurcli.photo.photo import TITLES, Photo, was_dropped
 from deblurcli.photo.profiles import SPACES, icc_profile
 
 if TYPE_CHECKING:
@@ -18,17 +18,6 @@ Strip: TypeAlias = Literal["gps", "all"]
 RESOLUTION_IN_EXIF = ("WebP", "AVIF", "JPEG XL")
 JPEG_LIMITS = {"exif": 65527, "xmp": 65504, "iptc": 65500, "comment": 65533}
 """Bytes that fit into one segment of a JPEG file."""
-TITLES = {
-    "alpha": "alpha channel",
-    "icc": "colour profile",
-    "exif": "EXIF data",
-    "xmp": "XMP data",
-    "xmp_extension": "extended part of the XMP data",
-    "iptc": "IPTC captions",
-    "comment": "comment",
-    "gain_map": "HDR gain map",
-    "texts": "PNG texts",
-}
 
 
 def stripped(photo: Photo, strip: Strip | None) -> Photo:
@@ -93,8 +82,7 @@ def _within_segments(photo: Photo, description: str | None, warnings: list[str])
         if len(getattr(photo, part) or b"") > limit:
             smaller = metadata.with_software(None, description) if part == "exif" and description else None
             photo = replace(photo, **{part: smaller})
-            verb = "was" if part == "comment" else "were"
-            warnings.append(f"The {TITLES[part]} {verb} dropped: too large for JPEG.")
+            warnings.append(f"{was_dropped(part)}: too large for JPEG.")
     return photo
 
 

@@ -11,6 +11,7 @@ from mmap import ACCESS_READ, mmap
 from typing import BinaryIO
 
 from deblurcli.photo import ifd
+from deblurcli.photo.jpeg import segment
 from deblurcli.photo.limits import LARGEST_PART
 
 INDEX = b"MPF\0"
@@ -18,6 +19,7 @@ ISO_MARK = b"urn:iso:std:iso:ts:21496:-1\0"
 _MARKS = (b"http://ns.adobe.com/hdr-gain-map/", ISO_MARK)
 MAX_PICTURES = 10
 """Of those that an index lists, looked at."""
+APP2 = 0xE2
 _VERSION, _NUMBER, _ENTRIES = 0xB000, 0xB001, 0xB002
 
 
@@ -59,7 +61,7 @@ def joined(jpeg: bytes, gain_map: bytes) -> bytes:
     position = 2
     while jpeg[position + 1] in (0xE0, 0xE1):
         position += 2 + struct.unpack_from(">H", jpeg, position + 2)[0]
-    iso = _segment(ISO_MARK + bytes(4)) if ISO_MARK in gain_map[: 2**16] else b""
+    iso = segment(APP2, ISO_MARK + bytes(4)) if ISO_MARK in gain_map[: 2**16] else b""
     length = len(_index(0, 0, 0))
     first = len(jpeg) + len(iso) + length
     index = _index(first, len(gain_map), first - (position + len(iso) + 8))
@@ -73,8 +75,4 @@ def _index(first: int, second: int, offset: int) -> bytes:
         _NUMBER: ifd.Field(ifd.LONG, 1, struct.pack(">I", 2)),
         _ENTRIES: ifd.Field(7, len(entries), entries),
     }
-    return _segment(INDEX + ifd.write_block(tree, ">"))
-
-
-def _segment(body: bytes) -> bytes:
-    return struct.pack(">BBH", 0xFF, 0xE2, len(body) + 2) + body
+    return segment(APP2, INDEX + ifd.write_block(tree, ">"))

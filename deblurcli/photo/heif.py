@@ -9,6 +9,7 @@ import numpy as np
 
 from deblurcli.errors import PhotoError
 from deblurcli.photo.decoded import Decoded
+from deblurcli.photo.metadata import unmarked
 from deblurcli.photo.sniff import CONVERT, check_size
 from deblurcli.photo.transfer import full_range
 
@@ -31,7 +32,7 @@ def read_heif(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     bits = info.get("bit_depth", 8)
     if samples.dtype == np.uint16 and bits < 16:  # the decoder has shifted them up
         samples = full_range(samples >> np.uint16(16 - bits), bits)
-    exif = (info.get("exif") or b"").removeprefix(b"Exif\0\0") or None
+    exif = unmarked(info.get("exif"))
     # Pixels are upright already.
     decoded = Decoded("heif", samples, info.get("icc_profile"), exif, info.get("xmp") or None, turn=1)
     if profile := info.get("nclx_profile"):

@@ -12,6 +12,7 @@ import numpy as np
 from deblurcli.errors import PhotoError
 from deblurcli.photo.boxes import boxes, find
 from deblurcli.photo.decoded import Decoded
+from deblurcli.photo.metadata import unmarked
 from deblurcli.photo.sniff import CONVERT, check_size
 from deblurcli.photo.transfer import full_range
 
@@ -32,7 +33,7 @@ def read_jp2(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
             if kind == b"uuid" and body[:16] == _XMP:
                 decoded.xmp = bytes(body[16:])
             elif kind == b"uuid" and body[:16] == _EXIF:
-                decoded.exif = bytes(body[16:]).removeprefix(b"Exif\0\0")
+                decoded.exif = unmarked(bytes(body[16:]))
             elif kind == b"uuid" and body[:16] == _IPTC:
                 decoded.iptc = bytes(body[16:])
             elif kind == b"jp2h":

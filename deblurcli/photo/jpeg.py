@@ -104,16 +104,17 @@ def metadata_segments(iptc: bytes | None, xmp_extension: bytes | None) -> bytes:
     """Segments for IPTC captions (each record in one of them is small) and for an extended XMP packet."""
     found = []
     if iptc:
-        found.append(_segment(0xED, b"Photoshop 3.0\0" + photoshop_resource(iptc)))
+        found.append(segment(0xED, b"Photoshop 3.0\0" + photoshop_resource(iptc)))
     if xmp_extension:
         name = hashlib.md5(xmp_extension, usedforsecurity=False).hexdigest().upper().encode()
         for start in range(0, len(xmp_extension), EXTENSION_STEP):
             head = EXTENSION + name + struct.pack(">II", len(xmp_extension), start)
-            found.append(_segment(0xE1, head + xmp_extension[start : start + EXTENSION_STEP]))
+            found.append(segment(0xE1, head + xmp_extension[start : start + EXTENSION_STEP]))
     return b"".join(found)
 
 
-def _segment(kind: int, body: bytes) -> bytes:
+def segment(kind: int, body: bytes) -> bytes:
+    """A segment with this content; ``kind`` is the second byte of its marker."""
     return struct.pack(">BBH", 0xFF, kind, len(body) + 2) + body
 
 

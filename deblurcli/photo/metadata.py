@@ -20,6 +20,8 @@ from deblurcli.photo.ifd import Buffer, Entry, Field, Header
 SOFTWARE, ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0131, 0x0112, 0x011A, 0x011B, 0x0128
 CENTIMETRES, INCHES = 3, 2
 IPTC_RESOURCE = 0x0404
+MARK = b"Exif\0\0"
+"""What many formats have before an EXIF block."""
 STRIP_OFFSETS = (0x0111, 0x0144)
 """Where a TIFF file's strips or tiles are."""
 THUMBNAIL_OFFSET, THUMBNAIL_LENGTH = 0x0201, 0x0202
@@ -49,6 +51,11 @@ def orientation(exif: bytes) -> int:
         return 1
     (value,) = header.unpack("H", exif, found[ORIENTATION].value)
     return value if 1 <= value <= 8 else 1
+
+
+def unmarked(exif: bytes | None) -> bytes | None:
+    """The block without ``MARK``; None where there is none."""
+    return (exif or b"").removeprefix(MARK) or None
 
 
 def make_upright(exif: bytes, turn: int | None = None) -> bytes:

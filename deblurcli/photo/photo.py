@@ -61,3 +61,23 @@ class Photo:
     def with_picture(self, picture: Picture) -> Photo:
         """This photo with other pixels, rounded to the same depth; the picture is (H, W, 3), 1.0 is white."""
         return replace(self, pixels=to_codes(picture, self.pixels.dtype))
+
+
+TITLES = {
+    "alpha": "alpha channel",
+    "icc": "colour profile",
+    "exif": "EXIF data",
+    "xmp": "XMP data",
+    "xmp_extension": "extended part of the XMP data",
+    "iptc": "IPTC captions",
+    "comment": "comment",
+    "gain_map": "HDR gain map",
+    "texts": "PNG texts",
+}
+"""What people call the parts of a photo."""
+
+
+def was_dropped(part: str) -> str:
+    """The beginning of a sentence that tells of it; ``part`` is a name in ``TITLES``."""
+    singular = part in ("alpha", "icc", "xmp_extension", "comment", "gain_map")
+    return f"The {TITLES[part]} {'was' if singular else 'were'} dropped"

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import rawpy
-from PIL import JpegImagePlugin
 
 from deblurcli.errors import PhotoError, UsageError
 from deblurcli.photo import ifd, metadata
 from deblurcli.photo.boxes import boxes
 from deblurcli.photo.decoded import Decoded
+from deblurcli.photo.jpeg import JpegFile
 from deblurcli.photo.profiles import SPACES, SRGB_CURVE, icc_profile
 from deblurcli.photo.sniff import COPY_AGAIN, DEVELOP, check_size
 
@@ -154,8 +154,7 @@ def _read_metadata(data: mmap, preview: bytes, decoded: Decoded) -> None:
 
 
 def _exif_of_jpeg(data: bytes) -> bytes | None:
-    image = JpegImagePlugin.JpegImageFile(BytesIO(data))
-    return (image.info.get("exif") or b"").removeprefix(b"Exif\0\0") or None
+    return metadata.unmarked(JpegFile(BytesIO(data)).info.get("exif"))
 
 
 def _exif_of_cr3(data: mmap, decoded: Decoded) -> bytes | None:

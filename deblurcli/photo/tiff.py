@@ -17,6 +17,7 @@ from deblurcli.photo import colour, ifd, metadata
 from deblurcli.photo.decoded import Decoded, Samples
 from deblurcli.photo.limits import LARGEST_TILE, MAX_TILES
 from deblurcli.photo.photo import Photo
+from deblurcli.photo.profiles import icc_profile
 from deblurcli.photo.sniff import BILEVEL, CONVERT, COPY_AGAIN, check_size
 from deblurcli.photo.transfer import full_range
 
@@ -185,7 +186,7 @@ def _to_rgb(page: TiffPage, samples: Samples, decoded: Decoded) -> Samples:
             colours = np.rint(np.clip(colours, 0, 1) * np.float32(65535)).astype(np.uint16)
             decoded.warnings.append("Floating-point CMYK was rounded to 16 bits.")
         colours, note = colour.cmyk_to_rgb(colours, decoded.icc)
-        decoded.icc = colour.srgb_profile()
+        decoded.icc = icc_profile("srgb")
         decoded.warnings.append(note)
     if alpha is None:
         return colours

@@ -13,6 +13,7 @@ import imagecodecs
 from deblurcli.errors import PhotoError
 from deblurcli.photo.decoded import Decoded
 from deblurcli.photo.limits import MAX_CHUNKS
+from deblurcli.photo.metadata import unmarked
 from deblurcli.photo.sniff import COPY_AGAIN, check_length, check_size
 
 
@@ -33,7 +34,7 @@ def read_webp(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
         frames += name == b"ANMF"
         if name in (b"ICCP", b"EXIF", b"XMP "):
             chunks.setdefault(name, bytes(body))
-    exif = chunks.get(b"EXIF", b"").removeprefix(b"Exif\0\0")
+    exif = unmarked(chunks.get(b"EXIF"))
     decoded = Decoded("webp", imagecodecs.webp_decode(data), chunks.get(b"ICCP"), exif, chunks.get(b"XMP "))
     decoded.take_resolution()
     if frames > 1:

@@ -11,7 +11,7 @@ from deblurcli.errors import WeightsError
 from deblurcli.networks.build import build_network
 from deblurcli.networks.spec import NetworkSpec
 from deblurcli.weights.checkpoint import Header, read_tensors
-from deblurcli.weights.store import find
+from deblurcli.weights.store import RANDOM, find, is_random
 
 
 def load_network(spec: NetworkSpec, weights: str | None = None) -> tuple[nn.Module, str]:
@@ -22,10 +22,10 @@ def load_network(spec: NetworkSpec, weights: str | None = None) -> tuple[nn.Modu
     Raises:
         WeightsError: there are none, or they do not fit: every tensor must be there, with its shape, and finite.
     """
-    if spec.untrained and weights is None:
+    if is_random(spec, weights):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return build_network(spec.name), "random"
+            return build_network(spec.name), RANDOM
     path, header = find(spec.name, weights)
     tensors = read_tensors(path)
     if header.config:

@@ -23,6 +23,8 @@ else:
 _HERE = Path(__file__).parent
 CATALOG = _HERE / "catalog.toml"
 FOLDER_VARIABLE = "DEBLUR_WEIGHTS"
+RANDOM = "random"
+"""The tag of weights that are drawn."""
 PERMISSIVE = {"MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0"}
 
 
@@ -190,13 +192,18 @@ def find(network: str, weights: str | None = None) -> tuple[Path, Header]:
     raise WeightsError(f"'{network}' has no weights called '{weights}'", f"There are: {tags}; or give a file.")
 
 
+def is_random(spec: NetworkSpec, weights: str | None) -> bool:
+    """Whether these are not to be found but drawn: a network for tests has no others."""
+    return spec.untrained and weights is None
+
+
 def tag_of(spec: NetworkSpec, weights: str | None = None) -> str:
-    """The tag of a network's weights, as ``find`` finds them; those that are drawn for tests are "random".
+    """The tag of a network's weights, as ``find`` finds them, or ``RANDOM``.
 
     Raises:
         WeightsError: there are none.
     """
-    return "random" if spec.untrained and weights is None else find(spec.name, weights)[1].tag
+    return RANDOM if is_random(spec, weights) else find(spec.name, weights)[1].tag
 
 
 def _read(path: Path, network: str) -> tuple[Path, Header]:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from deblurcli.batch import pipeline
 from deblurcli.batch.inputs import Source, find_photos, read_list, write_list
 from deblurcli.batch.jobs import Names, plan_jobs
 from deblurcli.batch.one_photo import Options
-from deblurcli.batch.pipeline import Room, Stop, restore_all
+from deblurcli.batch.pipeline import Room, Stop, Worker, restore_all
 from deblurcli.cli import main
 from deblurcli.errors import OutputLostError, PhotoError, UsageError
 from deblurcli.photo.atomic import remove_abandoned, replacing, scratch_folder
@@ -202,11 +203,11 @@ def test_several_at_once_give_what_each_gives_alone(shots: Path) -> None:
 
 
 def test_several_devices_share_the_photos(shots: Path) -> None:
-    deblurrers = [load("tiny", device="cpu") for _ in range(2)]
+    workers = [Worker(partial(load, "tiny", device="cpu")) for _ in range(2)]
     jobs = plan_jobs(find_photos(("shots",), recursive=True).sources, "sharp", single=False)
     jobs = batch_jobs.prepared(jobs)
     done = [0.0]
-    outcomes = list(restore_all(jobs, Options(), deblurrers, at_once=3, stop=Stop(), watch=done.append))
+    outcomes = list(restore_all(jobs, Options(), workers, at_once=3, stop=Stop(), watch=done.append))
     assert sorted(job.target for job, _ in outcomes) == sorted(Path("sharp") / name for name in TREE)
     assert not any("error" in outcome.row for _, outcome in outcomes)
     assert done[-1] == len(TREE)

@@ -71,14 +71,23 @@ def keep_freed_memory() -> bool:
     """Makes glibc keep what tensors free for the next ones. True if it does.
 
     By default it takes every large tensor from the system and gives it back, so that each is mapped anew, page by page:
-    a third of the time of a large network on a CPU. And makes all threads share it: one of their own would each keep
-    what it once needed.
+    a third of the time of a large network on a CPU.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
-    trim_threshold, mmap_max, arena_max = -1, -4, -8  # from malloc.h
+    trim_threshold, mmap_max = -1, -4  # from malloc.h
     mallopt = ctypes.CDLL(None).mallopt
-    return all((mallopt(mmap_max, 0), mallopt(trim_threshold, 2**31 - 1), mallopt(arena_max, 1)))
+    return bool(mallopt(mmap_max, 0)) and bool(mallopt(trim_threshold, 2**31 - 1))
+
+
+def share_freed_memory() -> None:
+    """Makes all threads share what glibc keeps, which would else keep for each what it once needed.
+
+    To be called before there are any.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        arena_max = -8  # from malloc.h
+        ctypes.CDLL(None).mallopt(arena_max, 1)
 
 
 def release_freed_memory() -> None:

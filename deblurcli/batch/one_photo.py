@@ -133,13 +133,14 @@ def _restore(
         limit = options.max_pixels or MAX_PIXELS
         photo = read_photo(source, max_pixels=limit, raw=options.raw, strict=options.strict)
         was_read(photo.pixels.nbytes)
+        maps = stack.enter_context(ExitStack())
         maps_folder = files = None
         if options.export_maps:
             from deblurcli.maps.export import new_folder
 
-            maps_folder = stack.enter_context(new_folder(options.maps_folder(job)))
+            maps_folder = maps.enter_context(new_folder(options.maps_folder(job)))
             # Maps are files from the start: of a 24 megapixel photo there would be gigabytes in memory.
-            files = stack.enter_context(scratch_folder(maps_folder))
+            files = maps.enter_context(scratch_folder(maps_folder))
         deblurrer, result = device.restore(
             photo,
             amount=options.amount,
@@ -155,6 +156,7 @@ def _restore(
         if maps_folder:
             _export(maps_folder, deblurrer, photo, result, row)
             row["maps"] = str(options.maps_folder(job))
+        maps.close()  # before the photo, which tells that all is done: a run may be killed in between
         make_folder(job)
         with published(job.target, options.overwrite) as target:
             lost = write_photo(

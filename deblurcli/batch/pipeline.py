@@ -7,12 +7,13 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import islice
 from queue import SimpleQueue
 from threading import Condition, Event
 from typing import TYPE_CHECKING, Any
 
-from deblurcli.backends.memory import release_freed_memory
+from deblurcli.backends.memory import release_freed_memory, share_freed_memory
 from deblurcli.batch import THREADS
 from deblurcli.batch.jobs import Job
 from deblurcli.batch.one_photo import Options, Outcome, restore_photo
@@ -71,34 +72,45 @@ class Stop:
                 signal.signal(number, handler)
 
 
-class Devices:
-    """Deblurrers, each of which restores one photo at a time, in a thread that is its own.
+class Worker:
+    """A deblurrer in a thread of its own, which nothing else may compute in, nor it elsewhere.
 
-    Threads of their own because OpenMP and the allocator keep teams and memory for each thread that computes.
+    OpenMP keeps a team of threads for each thread that ever computed. More of them than there are cores have to sleep
+    whenever they wait for each other, which they do all the time: a tenth slower.
     """
 
-    def __init__(self, deblurrers: Iterable[Deblurrer], stop: Stop) -> None:
-        self._free: SimpleQueue[tuple[Deblurrer, ThreadPoolExecutor]] = SimpleQueue()
+    def __init__(self, load: Callable[[], Deblurrer]) -> None:
+        self._thread = ThreadPoolExecutor(1, THREADS)
+        self.deblurrer = self._thread.submit(load).result()
+
+    def restore(self, photo: Photo, **how: Any) -> Restoration:
+        """``Deblurrer.restore``."""
+        return self._thread.submit(self.deblurrer.restore, photo, **how).result()
+
+    def close(self) -> None:
+        """Ends the thread, once it has nothing to do."""
+        self._thread.shutdown(wait=False)
+
+
+class Turns:
+    """Workers, each of which restores one photo at a time."""
+
+    def __init__(self, workers: Iterable[Worker], stop: Stop) -> None:
+        self._free: SimpleQueue[Worker] = SimpleQueue()
         self._stop = stop
-        self._threads = [(deblurrer, ThreadPoolExecutor(1, THREADS)) for deblurrer in deblurrers]
-        for pair in self._threads:
-            self._free.put(pair)
+        for worker in workers:
+            self._free.put(worker)
 
     def restore(self, photo: Photo, **how: Any) -> tuple[Deblurrer, Restoration]:
         """See ``one_photo.Device``. Raises StoppedError if the run ends before it is this photo's turn."""
-        deblurrer, thread = self._free.get()
+        worker = self._free.get()
         try:
             if self._stop.soon.is_set():
                 raise StoppedError
-            return deblurrer, thread.submit(deblurrer.restore, photo, **how).result()
+            return worker.deblurrer, worker.restore(photo, **how)
         finally:
             release_freed_memory()
-            self._free.put((deblurrer, thread))
-
-    def close(self) -> None:
-        """Ends the threads, once they have nothing to do."""
-        for _, thread in self._threads:
-            thread.shutdown(wait=False)
+            self._free.put(worker)
 
 
 class Room:
@@ -131,13 +143,13 @@ class Room:
 def restore_all(
     jobs: list[Job],
     options: Options,
-    deblurrers: list[Deblurrer],
+    workers: list[Worker],
     *,
     at_once: int,
     stop: Stop,
     watch: Watch = lambda done: None,
 ) -> Iterator[tuple[Job, Outcome]]:
-    """Restores photos on all devices; results are what each would be alone.
+    """Restores photos on all devices; results are what each would be alone. Workers are closed in the end.
 
     Args:
         at_once: how many photos are read, restored and written at the same time.
@@ -147,7 +159,7 @@ def restore_all(
     Yields:
         Jobs and outcomes, as they come.
     """
-    devices, room = Devices(deblurrers, stop), Room()
+    turns, room = Turns(workers, stop), Room()
     shares: dict[int, float] = {}
     finished = 0
 
@@ -159,7 +171,7 @@ def restore_all(
             watch(finished + sum(list(shares.values())))
 
         with suppress(StoppedError), room.of_photo(number) as was_read:
-            return restore_photo(job, options, devices, progress, was_read)
+            return restore_photo(job, options, turns, progress, was_read)
         return None
 
     waiting = iter(enumerate(jobs))
@@ -181,11 +193,12 @@ def restore_all(
     finally:  # an error of the caller's, too, ends the run
         stop.soon.set()
         pool.shutdown(wait=not stop.now.is_set(), cancel_futures=True)
-        devices.close()
+        for worker in workers:
+            worker.close()
 
 
-def load_on(device: str, **chosen: Any) -> list[Deblurrer]:
-    """Deblurrers on all the devices that are named, for what ``chosen`` tells ``restore.load``.
+def load_on(device: str, **chosen: Any) -> list[Worker]:
+    """Workers on all the devices that are named, for what ``chosen`` tells ``restore.load``.
 
     Args:
         device: as for ``load``, or "cuda:0,1" for several, or "cuda:all".
@@ -195,19 +208,24 @@ def load_on(device: str, **chosen: Any) -> list[Deblurrer]:
     """
     from deblurcli.restore import load
 
+    share_freed_memory()
+
+    def worker(name: str) -> Worker:
+        return Worker(partial(load, **chosen, device=name))
+
     kind, _, indices = device.partition(":")
     if indices != "all":
         names = [f"{kind}:{index}" for index in indices.split(",")] if "," in indices else [device]
-        return [load(**chosen, device=name) for name in dict.fromkeys(names)]
-    loaded = [load(**chosen, device=f"{kind}:0")]
+        return [worker(name) for name in dict.fromkeys(names)]
+    workers = [worker(f"{kind}:0")]
     with suppress(DeviceError):
         while True:
-            loaded.append(load(**chosen, device=f"{kind}:{len(loaded)}"))
-    return loaded
+            workers.append(worker(f"{kind}:{len(workers)}"))
+    return workers
 
 
-def photos_at_once(deblurrers: list[Deblurrer]) -> int:
+def photos_at_once(workers: list[Worker]) -> int:
     """How many photos are worth having in work: on CPUs one is read or written while another is restored; GPUs wait for
     more, as long as there are cores to read and write them."""
-    on_gpus = sum(deblurrer.backend.device != "cpu" for deblurrer in deblurrers)
-    return len(deblurrers) + max(1, min(3 * on_gpus, (os.cpu_count() or 1) - 1))
+    on_gpus = sum(worker.deblurrer.backend.device != "cpu" for worker in workers)
+    return len(workers) + max(1, min(3 * on_gpus, (os.cpu_count() or 1) - 1))

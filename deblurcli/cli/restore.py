@@ -280,9 +280,9 @@ def _outcomes(
         jobs = prepared(jobs, options.maps_dir)
         yield from restore_on_cluster(jobs, options, **chosen, device=device, at_once=at_once, stop=stop, watch=watch)
         return
-    deblurrers = load_on(device, **chosen)
-    jobs, at_once = prepared(jobs, options.maps_dir), at_once or photos_at_once(deblurrers)
-    yield from restore_all(jobs, options, deblurrers, at_once=at_once, stop=stop, watch=watch)
+    workers = load_on(device, **chosen)
+    jobs, at_once = prepared(jobs, options.maps_dir), at_once or photos_at_once(workers)
+    yield from restore_all(jobs, options, workers, at_once=at_once, stop=stop, watch=watch)
 
 
 def _write(path: str, content: bytes) -> None:

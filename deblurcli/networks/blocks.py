@@ -31,8 +31,14 @@ class ResidualBlock(nn.Module):
         self.second = reflect_conv(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) → (B, C, H, W)."""
-        return x + self.second(F.relu(self.first(x), inplace=True))
+        """(B, C, H, W) → (B, C, H, W). Where x has fewer channels, the others are zeros, and not computed with."""
+        given = x.shape[1]
+        if given == self.first.in_channels:
+            first = self.first(x)
+        else:
+            first = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), self.first.weight[:, :given])
+            x = F.pad(x, (0, 0, 0, 0, 0, self.first.in_channels - given))
+        return x + self.second(F.relu(first, inplace=True))
 
 
 def residual_blocks(channels: int, count: int) -> nn.Sequential:
@@ -72,8 +78,15 @@ def lstm_state(gates: Tensor, memory: Tensor) -> State:
     """
     squashed, g = gates.split([3 * memory.shape[1], memory.shape[1]], dim=1)
     i, f, o = squashed.sigmoid().chunk(3, dim=1)
-    memory = torch.addcmul(f * memory, i, g.tanh())
-    return o * memory.tanh(), memory
+    memory = torch.addcmul(f * memory, i, _tanh(g))
+    return o * _tanh(memory), memory
+
+
+def _tanh(x: Tensor) -> Tensor:
+    """On CPUs by way of the sigmoid, which PyTorch computes several times as fast there."""
+    if x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return x.tanh()
+    return (2 * x).sigmoid_().mul_(2).sub_(1)
 
 
 def in_parts(stage: Callable[..., tuple[Tensor, ...]], context: int, *tensors: Tensor) -> tuple[Tensor, ...]:

@@ -91,7 +91,9 @@ class ConvLSTMCell(nn.Module):
 
     def forward(self, x: Tensor, *state: Tensor) -> State:
         """Feature (B, C, H, W) and state, or nothing for zeros → the next state, two (B, C, H, W)."""
-        hidden, memory = state or (torch.zeros_like(x), torch.zeros_like(x))
+        if not state:
+            return lstm_state(self.gates(self.body(x)), torch.zeros_like(x))
+        hidden, memory = state
         return lstm_state(self.gates(self.body(torch.cat([x, hidden], dim=1))), memory)
 
 
@@ -223,11 +225,12 @@ class INIKNet(nn.Module):
         assert bias is not None
 
         def restore(y: Tensor, mu: Tensor, omega: Tensor) -> tuple[Tensor]:
-            colours = y.reshape(-1, 1, *y.shape[-2:])
             x = y + bias.view(3, 1, 1)
             sizes = zip(mu.split(1, dim=1)[1:], weight.split(3 * omega.shape[1], dim=1)[1:], atoms, strict=True)
             for mu_r, W_r, v_r in sizes:
-                response = F.conv2d(colours, v_r, padding=v_r.shape[-1] // 2).unflatten(0, (-1, 3))  # (B, 3, N, H, W)
+                # Padded first: convolutions that pad one channel themselves take three times as long on a CPU.
+                colours = F.pad(y, (v_r.shape[-1] // 2,) * 4).flatten(0, 1).unsqueeze(1)
+                response = F.conv2d(colours, v_r).unflatten(0, (-1, 3))  # (B, 3, N, H, W)
                 weighted = (response * omega.unsqueeze(1)).flatten(1, 2)  # (B, 3·N, H, W)
                 x = x + mu_r * F.conv2d(weighted, W_r)
             return (x,)

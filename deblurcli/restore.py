@@ -88,7 +88,7 @@ class Deblurrer:
         self._in_full = cache(in_full) if in_full else None
 
     def __str__(self) -> str:
-        """For example ``iniknet-fast · synth_v2 · torch · cpu · fp32``."""
+        """For example ``iniknet-fast · synth_v3 · torch · cpu · fp32``."""
         b = self.backend
         return " · ".join((b.spec.name, self.weights, b.name, b.device, b.precision))
 

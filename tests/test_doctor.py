@@ -38,7 +38,7 @@ def test_the_small_installation_is_sound() -> None:
 
 def test_damaged_weights_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     catalog = tmp_path / "catalog.toml"
-    catalog.write_text('[[weights]]\nnetwork = "iniknet-fast"\ntag = "synth_v2"\nsha256 = "0000"\n')
+    catalog.write_text('[[weights]]\nnetwork = "iniknet-fast"\ntag = "synth_v3"\nsha256 = "0000"\n')
     monkeypatch.setattr(store, "CATALOG", catalog)
     done = CliRunner().invoke(cli, ["doctor", "--json"])
     assert done.exit_code == 1

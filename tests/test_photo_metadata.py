@@ -252,7 +252,7 @@ def test_gray_profile_is_not_put_into_a_colour_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("format", WITH_METADATA)
 @pytest.mark.parametrize("exif", [None, camera_exif(), camera_exif(">"), Image.Exif().tobytes()[6:]])
 def test_description_is_read_back(tmp_path: Path, format: str, exif: bytes | None) -> None:
-    done = "deblur 0.1.0, network iniknet-fast, weights synth_v2, amount ½"
+    done = "deblur 0.1.0, network iniknet-fast, weights synth_v3, amount ½"
     photo = Photo(picture(), exif=exif)
     write_photo(tmp_path / "a", photo, format=format, description=done)
     back = read_photo(tmp_path / "a")

@@ -247,7 +247,7 @@ def test_weights_are_trained_on(photos: torch.Tensor, tmp_path: Path) -> None:
         loop.start(replace(SMALL, config=SMALL.config | {"atoms": 6}), CPU, weights=file)
     assert refused.value.hint == "Add --set config.atoms=4"
     # Settings that are the defaults may be given or left out.
-    loop.start(load_recipe(RECIPES / "iniknet-fast.toml", ["config.levels=4"]), CPU, weights="synth_v2")
+    loop.start(load_recipe(RECIPES / "iniknet-fast.toml", ["config.levels=4"]), CPU, weights="synth_v3")
     with pytest.raises(WeightsError, match="not for 'iniknet'"):
         loop.start(Recipe(network="iniknet"), CPU, weights=file)
 

@@ -24,7 +24,7 @@ class Header:
     """What a checkpoint says of itself.
 
     Attributes:
-        network: name in the table of networks; tag: which training this is ("synth_v2").
+        network: name in the table of networks; tag: which training this is ("synth_v3").
         config: constructor arguments that differ from the network's defaults.
         recipe: how it was trained. scores: measure → value on the fixed validation.
         licence, note: for people.

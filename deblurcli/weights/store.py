@@ -162,7 +162,7 @@ def find(network: str, weights: str | None = None) -> tuple[Path, Header]:
     """The weights file for ``network`` and its header.
 
     Args:
-        weights: a tag ("synth_v2"), a file, or None for the network's default: its first released weights, or else
+        weights: a tag ("synth_v3"), a file, or None for the network's default: its first released weights, or else
             the first published ones that were fetched.
 
     Raises:

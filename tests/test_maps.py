@@ -209,7 +209,7 @@ def even_row(radius: float, pixels: np.ndarray) -> Row:
 
 
 def test_released_weights_rank_right_and_are_calibrated_as_measured() -> None:
-    measured = json.loads((ROOT / "results/maps.json").read_text())
+    measured = json.loads((ROOT / "results/quality.json").read_text())
     summary = measured["suites"]["maps"]["summary"]
     assert summary["Spearman"]["defocus_size"] >= 0.8
     assert summary["Spearman"]["blur_radius"] >= 0.8

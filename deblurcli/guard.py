@@ -30,14 +30,16 @@ ENOUGH = 128
 
 def is_sound(before: NDArray[np.float32], after: NDArray[np.float32]) -> bool:
     """Whether ``after`` can be a restored ``before``; both (H, W, C), 1.0 is white."""
-    change = (after - before).ravel()
-    size = np.sqrt(np.vdot(change, change) / change.size)  # of what is not finite, neither
+    change = after - before
+    size = np.sqrt(np.vdot(change, change) / change.size)
+    if not np.isfinite(size):  # where one value is not, the sum is not either
+        return False
     step = max(1, min(before.shape[:2]) // ENOUGH)
-    before, after = before[::step, ::step], after[::step, ::step]
-    shift = np.abs((after - before).mean(axis=(0, 1), dtype=np.float64)).max()
+    before, after, change = (values[::step, ::step] for values in (before, after, change))
+    shift = np.abs(change.mean(axis=(0, 1), dtype=np.float64)).max()
     contrast = before.std(dtype=np.float64)
     flat, share = LARGEST_CHANGE
-    if not np.isfinite(size) or shift > LARGEST_SHIFT or size > flat + share * contrast:
+    if shift > LARGEST_SHIFT or size > flat + share * contrast:
         return False
     if contrast <= CONTRAST:
         return True

@@ -84,9 +84,14 @@ def lstm_state(gates: Tensor, memory: Tensor) -> State:
 
 def _tanh(x: Tensor) -> Tensor:
     """On CPUs by way of the sigmoid, which PyTorch computes several times as fast there."""
-    if x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_grad_enabled() or torch.compiler.is_compiling():
-        return x.tanh()
-    return (2 * x).sigmoid_().mul_(2).sub_(1)
+    if _used_on_cpu(x) and x.dtype == torch.float32:
+        return (2 * x).sigmoid_().mul_(2).sub_(1)
+    return x.tanh()
+
+
+def _used_on_cpu(x: Tensor) -> bool:
+    """Whether ``x`` is part of restoring a photo on a CPU: of no training, and nothing that is compiled or exported."""
+    return x.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
 def in_parts(stage: Callable[..., tuple[Tensor, ...]], context: int, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -102,8 +107,7 @@ def in_parts(stage: Callable[..., tuple[Tensor, ...]], context: int, *tensors: T
         tensors: (B, C, H/f, W/f), f = 1, 2, 4 or 8, the first one (B, C, H, W).
     """
     height, width = tensors[0].shape[2:]
-    whole = torch.is_grad_enabled() or tensors[0].device.type != "cpu" or torch.compiler.is_compiling()
-    if whole or max(height, width) <= PART:
+    if not _used_on_cpu(tensors[0]) or max(height, width) <= PART:
         return stage(*tensors)
 
     def cut(x: Tensor, top: int, bottom: int, left: int, right: int) -> Tensor:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from deblurcli.networks.build import build_network
-from deblurcli.networks.iniknet_fast import INIKNetFast, inverse_filter
+from deblurcli.networks.iniknet_fast import INIKNetFast, inverse_filter, phases
 from deblurcli.networks.spec import network_spec
 
 torch.manual_seed(0)
@@ -22,7 +23,7 @@ def randomised(**config: object) -> INIKNetFast:
 
 
 def test_untrained_is_the_identity() -> None:
-    x = torch.rand(2, 3, 64, 72)
+    x = torch.rand(2, 3, 64, 80)
     assert torch.equal(INIKNetFast()(x).picture, x)
 
 
@@ -62,7 +63,7 @@ def naive(network: INIKNetFast, x: Tensor) -> Tensor:
     restored = x.clone()
     for nth, (size, atoms) in enumerate(zip(network.sizes, network.dictionary(), strict=True)):
         reach = size // 2
-        padded = torch.nn.functional.pad(x, (reach,) * 4, mode="reflect")
+        padded = F.pad(x, (reach,) * 4, mode="reflect")
         for row in range(x.shape[2]):
             for column in range(x.shape[3]):
                 kernel = torch.einsum("n,nij->ij", maps["omega"][0, :, row, column], atoms[:, 0])
@@ -79,23 +80,31 @@ def test_equals_the_naive_formula() -> None:
         torch.testing.assert_close(network(x).picture, naive(network, x), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("size", [3, 5, 9, 15])
+def test_phases_convolve_as_the_kernels_do(size: int) -> None:
+    kernels, x = torch.randn(2, 1, size, size), torch.randn(1, 1, 22, 30)
+    padded = F.pad(x, (size // 2,) * 4)
+    halved = F.pixel_shuffle(F.conv2d(F.pixel_unshuffle(padded, 2), phases(kernels)), 2)
+    torch.testing.assert_close(halved, F.conv2d(padded, kernels), atol=1e-4, rtol=0)
+
+
 def test_inverse_filter_keeps_colours_apart() -> None:
     y = torch.zeros(1, 3, 16, 16)
     y[:, 1] = torch.rand(16, 16)
-    changed = inverse_filter(y, torch.rand(1, 2, 16, 16), torch.randn(2, 1, 5, 5))
+    changed = inverse_filter(y, torch.rand(1, 8, 8, 8), phases(torch.randn(2, 1, 5, 5)))
     assert changed[:, 1].abs().max() > 0
     assert changed[:, [0, 2]].abs().max() == 0
 
 
 def test_maps_are_what_the_table_says() -> None:
     network = randomised()
-    restored = network(torch.rand(1, 3, 64, 72), maps=True)
+    restored = network(torch.rand(1, 3, 64, 80), maps=True)
     mu, size = restored.maps["mu"], restored.maps["defocus_size"]
-    torch.testing.assert_close(mu.unflatten(1, (4, 4)).sum(2), torch.ones(1, 4, 64, 72))
+    torch.testing.assert_close(mu.unflatten(1, (4, 4)).sum(2), torch.ones(1, 4, 64, 80))
     assert network.kernel_sizes == (1, 5, 9, 15, 1, 10, 18, 30, 1, 20, 36, 60, 1, 40, 72, 120)
     assert 1 <= size.min() <= size.max() <= 120
     assert restored.maps["blur_radius"].min() >= 0
-    assert all(plane.shape[2:] == (64, 72) for plane in restored.maps.values())
+    assert all(plane.shape[2:] == (64, 80) for plane in restored.maps.values())
 
 
 @pytest.mark.parametrize("name", ["iniknet-fast", "tiny"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 import deblurcli
@@ -132,6 +133,15 @@ def test_load_refuses_what_is_not_there() -> None:
 
 def test_cpu_is_chosen_when_asked_for() -> None:
     assert str(choose_device("cpu")) == "cpu"
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda", "cuda:0"])
+def test_fp32_is_fp32_on_gpus(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    assert str(choose_device(device)) == "cuda:0"
+    assert not torch.backends.cudnn.allow_tf32
 
 
 def test_same_weights_same_result() -> None:

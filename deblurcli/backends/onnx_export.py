@@ -117,6 +117,8 @@ def export_onnx(
         )
     assert program is not None
     model = program.model_proto
+    for part in (*model.graph.node, *model.graph.value_info):
+        del part.metadata_props[:]  # where in our code it comes from: a quarter of the file
     about = {"format": FORMAT, "network": spec.name, "tag": tag, "precision": precision, "licence": licence}
     onnx.helper.set_model_props(model, about | {k: str(getattr(spec, k)) for k in ("multiple_of", "min_size")})
     content = model.SerializeToString()

@@ -30,7 +30,7 @@ def choose_device(device: str) -> torch.device:
     """
     if device == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda:0")
+            return _cuda("0")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     kind, _, index = device.partition(":")
     if kind == "cuda":
@@ -38,12 +38,18 @@ def choose_device(device: str) -> torch.device:
         if int(index or 0) >= count:
             found = f"PyTorch sees {count} CUDA device{'s' * (count != 1)}"
             raise DeviceError(f"no device '{device}': {found}", "Use --device auto or --device cpu.")
-        return torch.device(f"cuda:{index or 0}")
+        return _cuda(index or "0")
     if kind in ONNX_DEVICES:
         raise DeviceError(f"no device '{device}': PyTorch has none", "Use --backend onnx.")
     if kind == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("no device 'mps': this PyTorch or this machine has no Metal", "Use --device auto or cpu.")
     return torch.device(kind)
+
+
+def _cuda(index: str) -> torch.device:
+    # Where nothing else is said, convolutions of floats keep ten bits of them: inverse filters amplify what is lost.
+    torch.backends.cudnn.allow_tf32 = False
+    return torch.device(f"cuda:{index}")
 
 
 class TorchBackend:

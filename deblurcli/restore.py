@@ -182,9 +182,9 @@ class Deblurrer:
             # A tile cannot know what the whole picture has on average, and is told.
             *looks, last = passes(progress, 1 + (spec.statistics if len(plan.tiles) > 1 else 0))
             averages = self._averages(photo.pixels, view, plan, looks)
-            faults: Counter[str] = Counter()
+            faults: list[str] = []
             network = self._network(amount, photo.gray, view, list(planes), constants, averages, faults)
-            for region, values in tiled(photo.pixels, network, plan, last):
+            for region, values in tiled(photo.pixels, network, plan, last, self.backend.at_once):
                 pixels[region.slices] = to_codes(values[..., :3], dtype)
                 first = 3
                 for m in (m for m in wanted if not m.per_photo):
@@ -196,7 +196,7 @@ class Deblurrer:
             alpha = None if photo.alpha is None else to_codes(to_float(photo.alpha), dtype)
             restored = replace(photo, pixels=pixels, alpha=alpha)
             approximate = spec.context == "global" and len(plan.tiles) > 1
-            return Restoration(restored, len(plan.tiles), plan.tile_shape, means, approximate, **faults)
+            return Restoration(restored, len(plan.tiles), plan.tile_shape, means, approximate, **Counter(faults))
 
         result = with_smaller_tiles(attempt, self.plan(height, width, tile, maps))
         for warning in result.warnings:
@@ -215,7 +215,7 @@ class Deblurrer:
             return found if np.isfinite(found).all() or not self._in_full else self._in_full().statistic(seen, known)
 
         for progress in passes:
-            known.append(average(pixels, look, plan, progress))
+            known.append(average(pixels, look, plan, progress, self.backend.at_once))
         return known
 
     def _network(
@@ -226,7 +226,7 @@ class Deblurrer:
         names: list[str],
         constants: dict[str, list[NDArray[np.float32]]],
         averages: list[NDArray[np.float64]],
-        faults: Counter[str],
+        faults: list[str],
     ) -> Callable[[NDArray[Any]], NDArray[Any]]:
         """From a tile's codes (h, w, 3) to restored floats and, behind them, the maps: (h, w, 3 + channels).
 
@@ -252,7 +252,7 @@ class Deblurrer:
         return network
 
     def _sound(
-        self, seen: Picture, maps: bool, averages: list[NDArray[np.float64]], faults: Counter[str]
+        self, seen: Picture, maps: bool, averages: list[NDArray[np.float64]], faults: list[str]
     ) -> tuple[Picture, Maps]:
         """What ``Backend.run`` makes of a tile; what cannot be right is computed in full precision or left out."""
         restored, planes = self.backend.run(seen, maps, averages)
@@ -261,9 +261,9 @@ class Deblurrer:
         if self._in_full:
             restored, planes = self._in_full().run(seen, maps, averages)
             if is_sound(seen, restored):
-                faults["repeated"] += 1
+                faults.append("repeated")
                 return restored, planes
-        faults["unrestored"] += 1
+        faults.append("unrestored")
         return seen, {name: np.nan_to_num(plane) for name, plane in planes.items()}
 
 

@@ -25,7 +25,9 @@ Only ramps are kept from one tile to the next: memory grows with the tile and th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -310,7 +312,7 @@ def mirrored(source: NDArray[Any], region: Region) -> NDArray[Any]:
 
 
 def tiled(
-    source: NDArray[Any], network: Network, plan: Plan, progress: Progress | None = None
+    source: NDArray[Any], network: Network, plan: Plan, progress: Progress | None = None, at_once: int = 1
 ) -> Iterator[tuple[Region, Floats]]:
     """Put a photo through a network, tile by tile.
 
@@ -319,6 +321,7 @@ def tiled(
         network: from (h, w, …) of ``source`` to (h, w, C); maps can be further channels beside the picture.
         plan: made for H and W.
         progress: called with tiles done and tiles in all: (0, n) first, then after each tile, (n, n) last.
+        at_once: how many tiles ``network`` is given at the same time, if more than one, in other threads.
 
     Yields:
         Regions of the photo and their final values, (region.height, region.width, C) float32. Together the regions
@@ -336,9 +339,9 @@ def tiled(
     above: dict[int, Floats] = {}  # of the row of tiles above, what it shares with this one, by left edge
 
     progress(0, len(plan.tiles))
-    for done, tile in enumerate(plan.tiles, start=1):
+    windows = _ahead(lambda tile: _window(source, network, tile), plan.tiles, at_once)
+    for done, (tile, values) in enumerate(windows, start=1):
         core = tile.core
-        values = _window(source, network, tile)
         if core.left > 0:
             _fade_in(values[:, : plan.blend], beside, ramp)
         values, beside = values[:, : core.width], values[:, core.width :].copy()
@@ -359,12 +362,12 @@ def passes(progress: Progress | None, count: int) -> list[Progress]:
 
 
 def average(
-    source: NDArray[Any], network: Network, plan: Plan, progress: Progress | None = None
+    source: NDArray[Any], network: Network, plan: Plan, progress: Progress | None = None, at_once: int = 1
 ) -> NDArray[np.float64]:
     """The mean over the whole canvas of a map that a network makes, tile by tile: what an untiled network averages.
 
     Args:
-        source, plan, progress: as for ``tiled``.
+        source, plan, progress, at_once: as for ``tiled``.
         network: from (h, w, …) of ``source`` to (h / s, w / s, C), where s divides ``plan.multiple_of``.
 
     Returns:
@@ -376,8 +379,8 @@ def average(
     progress = progress or (lambda done, total: None)
     total, pixels = np.zeros((), np.float64), 0
     progress(0, len(plan.tiles))
-    for done, tile in enumerate(plan.tiles, start=1):
-        values = network(mirrored(source, tile.input))
+    looks = _ahead(lambda tile: network(mirrored(source, tile.input)), plan.tiles, at_once)
+    for done, (tile, values) in enumerate(looks, start=1):
         stride = tile.input.height // values.shape[0]
         if plan.multiple_of % stride or values.shape[:2] != tuple(side // stride for side in tile.input.shape):
             raise ValueError(f"the network made a map of {values.shape[:2]} out of {tile.input.shape}")
@@ -451,6 +454,25 @@ class BlockMeans:
 
     def _starts(self, blocks: range, offset: int) -> list[int]:
         return [max(block * self.scale - offset, 0) for block in blocks]
+
+
+def _ahead(compute: Callable[[Tile], Result], tiles: Sequence[Tile], at_once: int) -> Iterator[tuple[Tile, Result]]:
+    """All tiles in their order and what is computed of each; several at once in threads, ahead of whoever asks."""
+    if at_once == 1:
+        yield from ((tile, compute(tile)) for tile in tiles)
+        return
+    begun: deque[tuple[Tile, Future[Result]]] = deque()
+    pool = ThreadPoolExecutor(at_once)
+    try:
+        for tile in tiles:
+            begun.append((tile, pool.submit(compute, tile)))
+            if len(begun) > at_once:
+                tile, future = begun.popleft()
+                yield tile, future.result()
+        for tile, future in begun:
+            yield tile, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _window(source: NDArray[Any], network: Network, tile: Tile) -> Floats:

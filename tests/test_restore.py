@@ -26,7 +26,7 @@ RNG = np.random.default_rng(0)
 class Brighter:
     """A backend that adds 0.1, and runs out of memory above a tile size."""
 
-    name, device, precision = "fake", "nowhere", "fp32"
+    name, device, precision, at_once = "fake", "nowhere", "fp32", 1
     spec = network_spec("tiny")
 
     def __init__(self, largest: int = 10**9) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from dataclasses import replace
 from itertools import count
+from threading import Barrier, Semaphore, active_count
 from typing import Any
 
 import numpy as np
@@ -224,10 +225,12 @@ def test_fitted_plan_overlaps_least() -> None:
 
 
 @property_test
-@given(plans(), st.sampled_from([np.uint8, np.uint16, np.float32]), st.integers(0, 12))
-@example(Plan(1, 1, halo=0, multiple_of=16, min_size=32), np.uint8, 0)
-@example(Plan(129, 89, 64, halo=8, multiple_of=16, min_size=32, blend=7), np.uint16, 3)
-def test_identity_network_is_identity_even_when_memory_runs_out(plan: Plan, dtype: type, fails_at: int) -> None:
+@given(plans(), st.sampled_from([np.uint8, np.uint16, np.float32]), st.integers(0, 12), st.sampled_from([1, 2]))
+@example(Plan(1, 1, halo=0, multiple_of=16, min_size=32), np.uint8, 0, 1)
+@example(Plan(129, 89, 64, halo=8, multiple_of=16, min_size=32, blend=7), np.uint16, 3, 2)
+def test_identity_network_is_identity_even_when_memory_runs_out(
+    plan: Plan, dtype: type, fails_at: int, at_once: int
+) -> None:
     source = photo_of(plan, dtype)
     before, calls = source.copy(), count()
 
@@ -238,7 +241,7 @@ def test_identity_network_is_identity_even_when_memory_runs_out(plan: Plan, dtyp
 
     def attempt(plan: Plan) -> NDArray[Any]:
         restored = np.full_like(source, 77)
-        for region, picture in tiled(source, network, plan):
+        for region, picture in tiled(source, network, plan, at_once=at_once):
             restored[region.slices] = to_codes(picture, restored.dtype)
             picture.fill(-1)  # it is ours
         return restored
@@ -356,10 +359,48 @@ def test_maps_travel_as_further_channels() -> None:
     np.testing.assert_array_equal(joined(source, network, plan), network(source))
 
 
-def test_progress_is_steady_and_complete() -> None:
+def test_tiles_at_once_and_no_more() -> None:
+    """Each network call waits for another one to be in work at the same time."""
+    plan = Plan(100, 300, 64, halo=4, multiple_of=4, min_size=8, blend=8)
+    assert len(plan.tiles) % 2 == 0
+    meeting, inside, most = Barrier(2), Semaphore(2), list[bool]()
+
+    def network(codes: NDArray[Any]) -> NDArray[np.float32]:
+        most.append(inside.acquire(blocking=False))
+        meeting.wait(timeout=60)
+        inside.release()
+        return to_float(codes)
+
+    source = photo_of(plan)
+    for region, picture in tiled(source, network, plan, at_once=2):
+        np.testing.assert_array_equal(to_codes(picture, source.dtype), source[region.slices])
+    meeting.reset()
+    mean = average(source, network, plan, at_once=2)
+    np.testing.assert_allclose(mean, average(source, to_float, plan), rtol=1e-12)
+    assert most == [True] * 2 * len(plan.tiles)
+
+
+def test_what_a_network_raises_ends_all_tiles_at_once() -> None:
+    plan = Plan(100, 300, 64, halo=4, multiple_of=4, min_size=8, blend=8)
+    calls = count()
+
+    def network(codes: NDArray[Any]) -> NDArray[np.float32]:
+        if next(calls) == 3:
+            raise TileTooLargeError("no memory left")
+        return to_float(codes)
+
+    before = active_count()
+    with pytest.raises(TileTooLargeError):
+        list(tiled(photo_of(plan), network, plan, at_once=2))
+    assert next(calls) < len(plan.tiles)
+    assert active_count() == before
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_progress_is_steady_and_complete(at_once: int) -> None:
     plan = Plan(200, 300, 64, halo=4, multiple_of=4, min_size=8, blend=8)
     seen: list[tuple[int, int]] = []
-    for _ in tiled(photo_of(plan), to_float, plan, lambda *numbers: seen.append(numbers)):
+    for _ in tiled(photo_of(plan), to_float, plan, lambda *numbers: seen.append(numbers), at_once):
         pass
     total = len(plan.tiles)
     assert total > 10

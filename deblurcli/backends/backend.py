@@ -18,12 +18,15 @@ class Backend(Protocol):
     Attributes:
         spec: row in the table of networks.
         name: of the runtime ("torch"). device: as chosen ("cpu", "cuda:0"). precision: "fp32", "bf16" or "fp16".
+        at_once: how many tiles it is to be given at the same time, from several threads: a GPU computes one while the
+            processor prepares the next and looks at the last, which takes it longer than a fast network.
     """
 
     spec: NetworkSpec
     name: str
     device: str
     precision: str
+    at_once: int
 
     def run(
         self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()
@@ -69,7 +72,7 @@ class Backend(Protocol):
         ...
 
     def memory_budget(self) -> int:
-        """Bytes one tile may take while it runs."""
+        """Bytes one tile may take while it runs, and others of ``at_once`` beside it."""
         ...
 
     def bytes_per_pixel(self, maps: bool = False) -> float:

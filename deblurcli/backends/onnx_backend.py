@@ -75,6 +75,7 @@ class OnnxBackend:
             raise DeviceError(f"no device '{device}': ONNX Runtime fell back to {got}", "Use --device cpu.")
         kind = next(kind for kind, name in PROVIDERS.items() if name == got)
         self.device = f"{kind}:{options['device_id']}" if kind == "cuda" else kind
+        self.at_once = 2 if kind in ("cuda", "tensorrt") else 1
         self.precision = self._session.get_modelmeta().custom_metadata_map.get("precision", "fp32")
         self._averages = {i.name: i.shape[1] for i in self._session.get_inputs() if i.name != "picture"}
 
@@ -115,7 +116,7 @@ class OnnxBackend:
 
     def memory_budget(self) -> int:
         """See ``Backend.memory_budget``. ONNX Runtime does not say what a GPU has free: its tiles are those of CPUs."""
-        return cpu_budget(self.spec)
+        return cpu_budget(self.spec) // self.at_once
 
     def bytes_per_pixel(self, maps: bool = False) -> float:
         """See ``Backend.bytes_per_pixel``."""

@@ -77,6 +77,7 @@ class TorchBackend:
         self.precision = precision
         self._network = channels_last(network.to(self._device)).eval()
         self._forward = torch.compile(self._network) if compile else self._network
+        self.at_once = 2 if self._device.type == "cuda" and not compile else 1
         if self._device.type == "cpu":
             keep_freed_memory()
 
@@ -147,7 +148,7 @@ class TorchBackend:
         """On GPUs most of what is free; on CPUs, see ``cpu_budget``."""
         if self._device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self._device)
-            return int(0.7 * free)
+            return int(0.7 * free) // self.at_once
         return cpu_budget(self.spec)
 
     def bytes_per_pixel(self, maps: bool = False) -> float:

@@ -58,7 +58,7 @@ def readme_table(folder: Path) -> str:
     """The README's figures as Markdown, from the files in ``results/``."""
     names = ("speed", "memory", "networks", "runtimes")
     files = {name: json.loads((folder / f"{name}.json").read_text()) for name in names}
-    (speed,), (memory,), networks, runtimes = (file["rows"] for file in files.values())
+    (speed,), photos_in_memory, networks, runtimes = (file["rows"] for file in files.values())
     suites = _suites(folder)
     where = files["speed"]["environment"]
 
@@ -121,8 +121,11 @@ def readme_table(folder: Path) -> str:
         ),
         f"| tiles of 256 px against none: difference at most, and on average | "
         f"{value('seams', 'largest'):.2f} and {value('seams', 'mean'):.4f} of 255 |",
-        f"| a {memory['width'] * memory['height'] / 1e6:.0f} megapixel 16-bit photo: largest memory | "
-        f"{memory['peak MB'] / 1000:.2f} GB |",
+        *(
+            f"| {row['width'] * row['height'] / 1e6:.0f} megapixels of {row['depth']} bit: largest memory | "
+            f"{row['peak MB'] / 1000:.2f} GB |"
+            for row in photos_in_memory
+        ),
         f"| speed, reading and writing included | {speed['seconds per megapixel']:.2f} s per megapixel "
         f"on {where['threads']} threads of an {where['processor']} that convolves at "
         f"{speed['calibration GFLOP/s']:.0f} GFLOP/s |",

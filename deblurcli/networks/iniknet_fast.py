@@ -14,7 +14,7 @@ saves:
   per pixel instead of 1,140 k (U-Net and bi-LSTMs at three scales). Blur size varies slowly, so little is lost;
   full-resolution edges in μ and ω come back by pixel shuffle.
 * **The dictionary also at 1/2, 1/4 and 1/8.** 15 × 15 atoms there act like ones of 30, 60 and 120 px: enough for the
-  wide, oscillating inverses of blur radii above 3 px. Costs a third of the filtering, and filtering is a fifth of the
+  wide, oscillating inverses of blur radii above 3 px. Costs a quarter of the filtering, and filtering is a third of the
   whole. Each level has its own ω, read from the predictor at that level's resolution or finer, and its own μ: with one
   softmax over all levels the sizes compete, and most are given up before their ω has been learned.
 * **Sizes 5, 9, 15** instead of seven: with the pyramid they are 5…120 px in steps of about 1.6.

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from deblurcli.arrays import Maps, Picture
 from deblurcli.backends import BACKENDS, ONNX_DEVICES, PRECISIONS, chosen_precision
 from deblurcli.backends.backend import Backend
+from deblurcli.block_means import BlockMeans
 from deblurcli.errors import UsageError
 from deblurcli.guard import is_sound
 from deblurcli.networks.spec import DEFAULT_NETWORK, NetworkSpec, network_spec
 from deblurcli.photo.curves import Transfer, View, view_of
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import to_codes, to_float
-from deblurcli.tiling import LARGEST_TILE, BlockMeans, Plan, Progress, average, passes, tiled, with_smaller_tiles
+from deblurcli.tiling import LARGEST_TILE, Plan, Progress, average, passes, tiled, with_smaller_tiles
 
 log = logging.getLogger(__name__)
 

@@ -25,15 +25,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "arrays": set(),
     "guard": set(),
     "tiling": {"arrays", "errors"},
+    "block_means": {"tiling"},
     "photo": {"arrays", "errors"},
     "networks": {"errors"},
     "weights": {"arrays", "errors", "networks", "photo.atomic"},
-    "maps": {"arrays", "errors", "networks.spec", "photo", "tiling"},
+    "maps": {"arrays", "block_means", "errors", "networks.spec", "photo", "tiling"},
     "synthesis": {"arrays", "errors", "photo.transfer"},
     "datasets": {"arrays", "errors", "photo"},
 }
 MAY_IMPORT["backends"] = MAY_IMPORT["weights"] | {"weights"}
-MAY_IMPORT["restore"] = MAY_IMPORT["backends"] | {"backends", "guard", "tiling", "photo"}
+MAY_IMPORT["restore"] = MAY_IMPORT["backends"] | {"backends", "block_means", "guard", "tiling", "photo"}
 MAY_IMPORT["batch"] = MAY_IMPORT["restore"] | {"restore", "maps"}
 MAY_IMPORT["evaluation"] = MAY_IMPORT["restore"] | {"restore", "synthesis", "datasets"}
 MAY_IMPORT["training"] = MAY_IMPORT["evaluation"] | {"evaluation"}
@@ -47,6 +48,7 @@ LIBRARIES = {
     "arrays": {"numpy"},
     "guard": {"numpy"},
     "tiling": {"numpy"},
+    "block_means": {"numpy"},
     "networks": {"numpy", "torch"},
 }
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from deblurcli import __version__
 from deblurcli.arrays import Maps, Pixels
+from deblurcli.block_means import BlockMeans
 from deblurcli.maps.kernels import Mixture
 from deblurcli.maps.pictures import colour_map
 from deblurcli.networks.spec import MapSpec, NetworkSpec
@@ -23,7 +24,7 @@ from deblurcli.photo.atomic import replacing
 from deblurcli.photo.colour import bands
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import to_codes, to_float
-from deblurcli.tiling import BlockMeans, Region
+from deblurcli.tiling import Region
 
 LARGEST_PAGE = 15_000_000  # bytes
 COEFFICIENTS = 2_500_000  # numbers in the maps of many planes, two bytes each

@@ -1,0 +1,58 @@
+"""Maps put together from regions, averaged on the way: few bytes for many channels. NumPy only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deblurcli.tiling import Region
+
+Floats = NDArray[np.float32]
+
+
+class BlockMeans:
+    """A map put together from regions, each block of ``scale`` × ``scale`` px averaged: few bytes for many channels.
+
+    Args:
+        channels, height, width: of the map, px.
+        scale: side of the blocks, px.
+        file: a new .npy file that holds it, float32, so that memory does not have to; None for memory.
+    """
+
+    def __init__(self, channels: int, height: int, width: int, scale: int, file: Path | None = None) -> None:
+        self.scale, self.file = scale, file
+        # How many pixels blocks have along each axis: those at the end may have fewer.
+        self._heights, self._widths = (
+            np.diff(np.r_[np.arange(0, side, scale), side]).astype(np.float32) for side in (height, width)
+        )
+        shape = channels, len(self._heights), len(self._widths)
+        if file:
+            np.lib.format.open_memmap(file, "w+", np.float32, shape)  # zeros
+        else:
+            self._means = np.zeros(shape, np.float32)
+
+    def add(self, region: Region, values: Floats) -> None:
+        """Adds (region.height, region.width, C); every pixel of the map is to be added once."""
+        rows, columns = self._blocks(region.top, region.bottom), self._blocks(region.left, region.right)
+        by_row = np.add.reduceat(values, self._starts(rows, region.top), axis=0)
+        sums = np.add.reduceat(by_row, self._starts(columns, region.left), axis=1)
+        rows, columns = slice(rows.start, rows.stop), slice(columns.start, columns.stop)
+        sums /= (self._heights[rows, None] * self._widths[columns])[..., None]
+        self._open("r+")[:, rows, columns] += np.moveaxis(sums, -1, 0)
+
+    def means(self) -> Floats:
+        """(C, ⌈H/scale⌉, ⌈W/scale⌉); of a file, what is looked at is read."""
+        return self._open("r")
+
+    def _open(self, mode: Literal["r", "r+"]) -> Floats:
+        # Opened for each region and not kept open: pages that stay mapped count as memory of the program's.
+        return np.lib.format.open_memmap(self.file, mode) if self.file else self._means
+
+    def _blocks(self, first: int, end: int) -> range:
+        return range(first // self.scale, -(-end // self.scale))
+
+    def _starts(self, blocks: range, offset: int) -> list[int]:
+        return [max(block * self.scale - offset, 0) for block in blocks]

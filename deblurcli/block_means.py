@@ -1,4 +1,4 @@
-"""Maps put together from regions, averaged on the way: few bytes for many channels. NumPy only."""
+"""Maps of whole photos, small enough to keep. NumPy only."""
 
 from __future__ import annotations
 

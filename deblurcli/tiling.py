@@ -421,10 +421,9 @@ def _ahead(compute: Callable[[Tile], Result], tiles: Sequence[Tile], at_once: in
         for tile in tiles:
             begun.append((tile, pool.submit(compute, tile)))
             if len(begun) > at_once:
-                tile, future = begun.popleft()
-                yield tile, future.result()
-        for tile, future in begun:
-            yield tile, future.result()
+                first, future = begun.popleft()
+                yield first, future.result()
+        yield from ((tile, future.result()) for tile, future in begun)
     finally:
         pool.shutdown(cancel_futures=True)
 

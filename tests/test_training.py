@@ -37,6 +37,7 @@ from deblurcli.training.progress import restorer
 from deblurcli.training.state import TrainingState, saved_pieces
 from deblurcli.weights.checkpoint import read_header
 from deblurcli.weights.load import load_network
+from deblurcli.weights.store import tag_of
 
 RECIPES = Path(loop.__file__).parent / "recipes"
 CPU = torch.device("cpu")
@@ -247,7 +248,8 @@ def test_weights_are_trained_on(photos: torch.Tensor, tmp_path: Path) -> None:
         loop.start(replace(SMALL, config=SMALL.config | {"atoms": 6}), CPU, weights=file)
     assert refused.value.hint == "Add --set config.atoms=4"
     # Settings that are the defaults may be given or left out.
-    loop.start(load_recipe(RECIPES / "iniknet-fast.toml", ["config.levels=4"]), CPU, weights="synth_v3")
+    released = tag_of(network_spec("iniknet-fast"))
+    loop.start(load_recipe(RECIPES / "iniknet-fast.toml", ["config.levels=4"]), CPU, weights=released)
     with pytest.raises(WeightsError, match="not for 'iniknet'"):
         loop.start(Recipe(network="iniknet"), CPU, weights=file)
 

@@ -116,7 +116,7 @@ class OnnxBackend:
 
     def memory_budget(self) -> int:
         """See ``Backend.memory_budget``. ONNX Runtime does not say what a GPU has free: its tiles are those of CPUs."""
-        return cpu_budget(self.spec) // self.at_once
+        return cpu_budget(self.spec)
 
     def bytes_per_pixel(self, maps: bool = False) -> float:
         """See ``Backend.bytes_per_pixel``."""

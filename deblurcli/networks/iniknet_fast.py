@@ -174,7 +174,7 @@ class INIKNetFast(nn.Module):
                 mus.append(mu)
         if log_radius is None:
             return Restored(restored, {})
-        omegas = [scale.view(1, -1, 1, 1).repeat_interleave(4, 1) * omega for omega in omegas]
+        omegas = [scale.view(1, -1, 1, 1) * F.pixel_shuffle(omega, 2) for omega in omegas]
         return Restored(restored, self._maps(torch.cat(mus, 1), omegas, log_radius))
 
     def _mu(self, fine: Tensor, level: int) -> Tensor:
@@ -187,7 +187,6 @@ class INIKNetFast(nn.Module):
         return {f"atoms_{v.shape[-1]}": v.squeeze(1) for v in self.dictionary()}
 
     def _maps(self, mu: Tensor, omegas: list[Tensor], log_radius: Tensor) -> dict[str, Tensor]:
-        omegas = [F.pixel_shuffle(omega, 2) for omega in omegas]
         full = omegas[:1] + [F.interpolate(o, scale_factor=2.0**level) for level, o in enumerate(omegas) if level]
         # The head predicts log(1 + radius): equal steps of it are equally visible steps of blur.
         radius = torch.expm1(F.softplus(F.interpolate(log_radius, scale_factor=2, mode="bilinear")))

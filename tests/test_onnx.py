@@ -21,6 +21,7 @@ from deblurcli.backends import onnx_backend, onnx_export
 from deblurcli.backends.onnx_backend import OnnxBackend, choose_provider
 from deblurcli.backends.onnx_export import export_onnx
 from deblurcli.backends.onnx_files import onnx_file
+from deblurcli.backends.onnx_outputs import only, outputs
 from deblurcli.backends.torch_backend import TorchBackend
 from deblurcli.errors import DeblurError, DeviceError, TileTooLargeError, UsageError, WeightsError
 from deblurcli.networks import ggkmnet
@@ -104,6 +105,22 @@ def test_atoms_are_constants(tiny: Deblurrer) -> None:
     assert about["network"] == "tiny" and about["multiple_of"] == "8" and about["format"] == "deblur-onnx-1"
 
 
+def test_only_what_is_asked_for_is_computed(tiny: Deblurrer) -> None:
+    path, _ = onnx_file(network_spec("tiny"))
+    content = path.read_bytes()
+    whole, part = onnx.load_from_string(content), onnx.load_from_string(only(content, ["blur_radius"]))
+    onnx.checker.check_model(part)
+    assert outputs(content) == [output.name for output in whole.graph.output] != ["blur_radius"]
+    assert [output.name for output in part.graph.output] == ["blur_radius"]
+    made = {name for node in part.graph.node for name in node.output}
+    used = {name for node in part.graph.node for name in node.input} | {"blur_radius"}
+    assert made <= used
+    assert 0 < len(part.graph.node) < len(whole.graph.node) / 2
+    assert [node for node in whole.graph.node if set(node.output) & made] == list(part.graph.node)
+    del part.graph.output[:], part.graph.node[:], whole.graph.output[:], whole.graph.node[:]
+    assert part == whole
+
+
 def test_whole_photos(tiny: Deblurrer) -> None:
     picture = blurred(150, 210)
     by_torch = deblurcli.load("tiny", backend="torch", device="cpu")
@@ -134,7 +151,7 @@ def test_out_of_memory_is_recognised(tiny: Deblurrer, monkeypatch: pytest.Monkey
         def run(self, *_: object) -> None:
             raise RuntimeError("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer")
 
-    monkeypatch.setattr(tiny.backend, "_session", Session())
+    monkeypatch.setattr(tiny.backend, "_session", lambda *names: Session())
     with pytest.raises(TileTooLargeError, match="cpu is out of memory on a tile of 64 × 64 px"):
         tiny.backend.run(blurred(64, 64))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from deblurcli.arrays import Maps, Picture
 from deblurcli.backends.memory import bytes_per_pixel, cpu_budget
+from deblurcli.backends.onnx_outputs import only, outputs
 from deblurcli.errors import DeviceError, TileTooLargeError, WeightsError
 from deblurcli.networks.spec import NetworkSpec
 
@@ -24,8 +26,18 @@ PROVIDERS = {
     "directml": "DmlExecutionProvider",
 }
 
-# Measured peak of a run without maps, per pixel of the tile. More than PyTorch takes: maps are computed in any case.
-BYTES_PER_PIXEL = {"iniknet-fast": 860.0}
+# Measured peak of a run without maps, per pixel of the tile.
+BYTES_PER_PIXEL = {
+    "iniknet": 3200.0,
+    "iniknet-fast": 380.0,
+    "ggkmnet": 1500.0,
+    "ggkmnet-large": 1300.0,
+    "gkmnet": 1150.0,
+    "p2ikt": 2900.0,
+    "kpac-2": 1750.0,
+    "kpac-3": 1750.0,
+    "tiny": 120.0,
+}
 
 
 def choose_provider(device: str) -> tuple[str, dict[str, str]]:
@@ -60,24 +72,24 @@ class OnnxBackend:
             DeviceError: the device is not there. WeightsError: the file is damaged.
         """
         self.spec = spec
+        self._path = path
         provider, options = choose_provider(device)
-        providers = [(provider, options)]
+        self._providers = [(provider, options)]
         if provider == PROVIDERS["tensorrt"]:
-            providers.append((PROVIDERS["cuda"], options))  # for operators that TensorRT does not have
+            self._providers.append((PROVIDERS["cuda"], options))  # for operators that TensorRT does not have
         if provider in (PROVIDERS["cuda"], PROVIDERS["tensorrt"]):
             onnxruntime.preload_dlls()  # finds CUDA where pip put it
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), _settings(), providers=providers)
-        except Exception as error:  # it has an exception class per cause, and no common one
-            raise WeightsError(f"{path}: ONNX Runtime cannot use it ({error})", "Export it again.") from error
-        got = self._session.get_providers()[0]
+        self._sessions: dict[tuple[str, ...], onnxruntime.InferenceSession] = {}
+        self._beginning = Lock()
+        session = self._session("restored")
+        got = session.get_providers()[0]
         if got != provider and device != "auto":
             raise DeviceError(f"no device '{device}': ONNX Runtime fell back to {got}", "Use --device cpu.")
         kind = next(kind for kind, name in PROVIDERS.items() if name == got)
         self.device = f"{kind}:{options['device_id']}" if kind == "cuda" else kind
         self.at_once = 2 if kind in ("cuda", "tensorrt") else 1
-        self.precision = self._session.get_modelmeta().custom_metadata_map.get("precision", "fp32")
-        self._averages = {i.name: i.shape[1] for i in self._session.get_inputs() if i.name != "picture"}
+        self.precision = session.get_modelmeta().custom_metadata_map.get("precision", "fp32")
+        self._averages = {i.name: i.shape[1] for i in session.get_inputs() if i.name != "picture"}
 
     def run(
         self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()
@@ -94,7 +106,7 @@ class OnnxBackend:
 
     def kernels(self) -> dict[str, NDArray[Any]]:
         """See ``Backend.kernels``."""
-        names = [output.name for output in self._session.get_outputs() if output.name.startswith("kernels_")]
+        names = [name for name in outputs(self._path.read_bytes()) if name.startswith("kernels_")]
         side = self.spec.min_size
         picture = np.zeros((side, side, 3), np.float32)  # they do not depend on it, but it has to be there
         found = self._fetch(names, picture, ()) if names else []
@@ -106,13 +118,26 @@ class OnnxBackend:
         fed |= {f"average_{k}": np.float32(a).reshape(1, -1, 1, 1) for k, a in enumerate(averages)}
         fed["picture"] = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
         try:
-            return [np.asarray(output)[0] for output in self._session.run(names, fed)]
+            return [np.asarray(output)[0] for output in self._session(*names).run(names, fed)]
         except Exception as error:
             if not _is_out_of_memory(error):
                 raise
             height, width = picture.shape[:2]
             what = f"{self.device} is out of memory on a tile of {width} × {height} px"
         raise TileTooLargeError(what, "Close other programs, or use --device cpu.")
+
+    def _session(self, *names: str) -> onnxruntime.InferenceSession:
+        """What makes these outputs and no others: ONNX Runtime computes all that a file has, asked for or not."""
+        with self._beginning:
+            if names not in self._sessions:
+                try:
+                    content = only(self._path.read_bytes(), names)
+                    session = onnxruntime.InferenceSession(content, _settings(), providers=self._providers)
+                except Exception as error:  # it has an exception class per cause, and no common one
+                    what = f"{self._path}: ONNX Runtime cannot use it ({error})"
+                    raise WeightsError(what, "Export it again.") from error
+                self._sessions[names] = session
+            return self._sessions[names]
 
     def memory_budget(self) -> int:
         """See ``Backend.memory_budget``. ONNX Runtime does not say what a GPU has free: its tiles are those of CPUs."""
@@ -126,7 +151,9 @@ class OnnxBackend:
 def _settings() -> onnxruntime.SessionOptions:
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3  # errors come as exceptions; warnings are about its own affairs
-    settings.enable_mem_pattern = False  # with it, tensors of a run share one block: fast to get, but of twice the size
+    # Tensors come and go one by one. By default they share one block, which is twice as large as it has to be, and
+    # those of equal shape share a place that is kept from the first of them to the last.
+    settings.enable_mem_pattern = settings.enable_mem_reuse = False
     # As PyTorch does. The variable may hold a number for each level of nested teams. 0 is all cores.
     threads = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     settings.intra_op_num_threads = int(threads) if threads.isdecimal() else 0

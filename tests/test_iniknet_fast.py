@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deblurcli.networks.build import build_network
-from deblurcli.networks.iniknet_fast import INIKNetFast, inverse_filter, phases
+from deblurcli.networks.iniknet_fast import INIKNetFast, every_other, inverse_filter, phases
 from deblurcli.networks.spec import network_spec
 
 torch.manual_seed(0)
@@ -80,12 +80,20 @@ def test_equals_the_naive_formula() -> None:
         torch.testing.assert_close(network(x).picture, naive(network, x), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("exporting", [False, True])
 @pytest.mark.parametrize("size", [3, 5, 9, 15])
-def test_phases_convolve_as_the_kernels_do(size: int) -> None:
+def test_phases_convolve_as_the_kernels_do(size: int, exporting: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: exporting)
     kernels, x = torch.randn(2, 1, size, size), torch.randn(1, 1, 22, 30)
     padded = F.pad(x, (size // 2,) * 4)
-    halved = F.pixel_shuffle(F.conv2d(F.pixel_unshuffle(padded, 2), phases(kernels)), 2)
-    torch.testing.assert_close(halved, F.conv2d(padded, kernels), atol=1e-4, rtol=0)
+    shuffled = F.pixel_shuffle(every_other(padded, phases(kernels)), 2)
+    torch.testing.assert_close(shuffled, F.conv2d(padded, kernels), atol=1e-4, rtol=0)
+
+
+def test_inverse_filter_keeps_pictures_apart() -> None:
+    y, omega, bank = torch.rand(3, 3, 16, 16), torch.randn(3, 8, 8, 8), phases(torch.randn(2, 1, 5, 5))
+    each = [inverse_filter(y[k : k + 1], omega[k : k + 1], bank) for k in range(3)]
+    torch.testing.assert_close(inverse_filter(y, omega, bank), torch.cat(each), atol=1e-5, rtol=0)
 
 
 def test_inverse_filter_keeps_colours_apart() -> None:

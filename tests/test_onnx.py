@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 import deblurcli
+from deblurcli import restore
 from deblurcli.backends import onnx_backend, onnx_export
 from deblurcli.backends.onnx_backend import OnnxBackend, choose_provider
 from deblurcli.backends.onnx_export import export_onnx
@@ -119,6 +120,30 @@ def test_only_what_is_asked_for_is_computed(tiny: Deblurrer) -> None:
     assert [node for node in whole.graph.node if set(node.output) & made] == list(part.graph.node)
     del part.graph.output[:], part.graph.node[:], whole.graph.output[:], whole.graph.node[:]
     assert part == whole
+
+
+def test_sums_stand_behind_what_they_add() -> None:
+    path, _ = onnx_file(network_spec(DEFAULT_NETWORK))
+    kinds = [node.op_type for node in onnx.load(path).graph.node]
+    sizes, levels = 3, 4
+    assert kinds[::-1].index("Conv") > sizes * levels  # from the end
+    assert kinds[-kinds[::-1].index("Conv") :].count("Add") >= sizes * levels
+
+
+@pytest.mark.parametrize(
+    ("gpu", "options", "expected"),
+    [
+        (False, {}, "onnx"),
+        (True, {}, "torch"),
+        (True, {"device": "cpu"}, "onnx"),
+        (False, {"network": "tiny"}, "torch"),  # its file would have to be made
+        (False, {"precision": "fp16"}, "torch"),
+        (False, {"compile": True}, "torch"),
+    ],
+)
+def test_auto(gpu: bool, options: dict[str, Any], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restore, "may_have_gpu", lambda: gpu)
+    assert deblurcli.load(**options).backend.name == expected
 
 
 def test_whole_photos(tiny: Deblurrer) -> None:

@@ -120,6 +120,7 @@ def export_onnx(
     model = program.model_proto
     for part in (*model.graph.node, *model.graph.value_info):
         del part.metadata_props[:]  # where in our code it comes from: a quarter of the file
+    _sums_last(model.graph)
     about = {"format": FORMAT, "network": spec.name, "tag": tag, "precision": precision, "licence": licence}
     onnx.helper.set_model_props(model, about | {k: str(getattr(spec, k)) for k in ("multiple_of", "min_size")})
     content = model.SerializeToString()
@@ -148,6 +149,35 @@ def darktable_model(content: bytes, spec: NetworkSpec, tag: str) -> bytes:
         archive.writestr(f"{name}/model.onnx", content)
         archive.writestr(f"{name}/config.json", json.dumps(config, indent=1) + "\n")
     return file.getvalue()
+
+
+def _sums_last(graph: Any) -> None:
+    """Moves the sum of what filters contribute to the picture behind the filters.
+
+    ONNX Runtime goes back from a file's outputs and computes first what stands last. So it adds to the sum whenever a
+    filter is done, instead of keeping what all of them made until then.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    node = makers["restored"]
+    while node.op_type != "Add" and node.input[0] in makers:
+        node = makers[node.input[0]]
+    last: set[str] = set()
+    to_look_at = [node]
+    while to_look_at:
+        node = to_look_at.pop()
+        if node.op_type == "Add":
+            last.update(node.output)
+            to_look_at += [makers[name] for name in node.input if name in makers]
+    first, behind = [], []
+    for node in graph.node:
+        if last.intersection((*node.input, *node.output)):
+            last.update(node.output)
+            behind.append(node)
+        else:
+            first.append(node)
+    ordered = [*first, *behind]
+    del graph.node[:]
+    graph.node.extend(ordered)
 
 
 def _prove(content: bytes, network: Contract, examples: list[tuple[Tensor, list[Tensor]]], precision: str) -> None:

@@ -30,9 +30,9 @@ def onnx_file(spec: NetworkSpec, weights: str | None = None, precision: str = "f
     else:
         source, header = find(spec.name, weights)
         tag = header.tag
-        for release in catalog():
-            if release.path == source and release.onnx_path is not None and precision == "fp32":
-                return release.onnx_path, tag
+        released = _beside(source)
+        if released and precision == "fp32":
+            return released, tag
         content = source.read_bytes()
     name = f"{spec.name}.{tag}.{hashlib.sha256(content).hexdigest()[:12]}.{precision}.{__version__}.onnx"
     path = cache_folder() / "onnx" / name
@@ -42,6 +42,19 @@ def onnx_file(spec: NetworkSpec, weights: str | None = None, precision: str = "f
         with replacing(path) as file:
             file.write(content)
     return path, tag
+
+
+def is_released(spec: NetworkSpec, weights: str | None = None) -> bool:
+    """Whether the ONNX file of these weights comes with the program.
+
+    Raises:
+        WeightsError: there are no such weights.
+    """
+    return not is_random(spec, weights) and _beside(find(spec.name, weights)[0]) is not None
+
+
+def _beside(weights: Path) -> Path | None:
+    return next((release.onnx_path for release in catalog() if release.path == weights), None)
 
 
 def make_onnx(spec: NetworkSpec, weights: str | None, precision: str = "fp32", format: str = "onnx") -> bytes:

@@ -15,9 +15,9 @@ from typing import Any
 
 from deblurcli import __version__
 from deblurcli.evaluation.suites import Report
-from deblurcli.evaluation.timing import markdown
+from deblurcli.evaluation.timing import markdown, runs_on
 
-LIBRARIES = ("torch", "numpy", "pillow", "tifffile", "imagecodecs", "scikit-image", "lpips")
+LIBRARIES = ("torch", "onnxruntime", "numpy", "pillow", "tifffile", "imagecodecs", "scikit-image", "lpips")
 
 
 def environment() -> dict[str, Any]:
@@ -81,7 +81,7 @@ def readme_table(folder: Path) -> str:
     photos = len({row["photo"] for row in suites["synthetic"]["rows"]})
     smallest, *_, largest = (radius for radius in radii if radius != "0")
     lines = [
-        f"`{' · '.join(speed[name] for name in ('network', 'weights', 'backend', 'device', 'precision'))}`:",
+        f"`{speed['network']} · {speed['weights']}`:",
         "",
         "| what | result |",
         "|---|---|",
@@ -123,11 +123,11 @@ def readme_table(folder: Path) -> str:
         f"{value('seams', 'largest'):.2f} and {value('seams', 'mean'):.4f} of 255 |",
         *(
             f"| {row['width'] * row['height'] / 1e6:.0f} megapixels of {row['depth']} bit: largest memory | "
-            f"{row['peak MB'] / 1000:.2f} GB |"
+            f"{row['peak MB'] / 1000:.2f} GB ({runs_on(row)}) |"
             for row in photos_in_memory
         ),
         f"| speed, reading and writing included | {speed['seconds per megapixel']:.2f} s per megapixel "
-        f"on {where['threads']} threads of an {where['processor']} that convolves at "
+        f"({runs_on(speed)}) on {where['threads']} threads of an {where['processor']} that convolves at "
         f"{speed['calibration GFLOP/s']:.0f} GFLOP/s |",
         "",
         "| blur radius, px | " + " | ".join(radii) + " |",

@@ -155,6 +155,11 @@ def _untrained(network: str, folder: Path) -> str | None:
     return None
 
 
+def runs_on(row: dict[str, Any]) -> str:
+    """Runtime, device and precision of a row of ``measure``."""
+    return " · ".join((row["backend"], row["device"], row["precision"]))
+
+
 def markdown(rows: list[dict[str, Any]]) -> str:
     """What ``measure`` returned, as a table; "in all" are the seconds of the whole command, program start included."""
     headings = ["network", "runs on", "megapixels", "tiles", "s per megapixel", "spread", "of calibration", "peak GB"]
@@ -166,10 +171,9 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         size = row["width"] * row["height"] / 1e6
         spread = (max(row["restoring"]) - min(row["restoring"])) / statistics.median(row["restoring"])
-        runs = " · ".join((row["backend"], row["device"], row["precision"]))
         cells = [
             row["network"],
-            runs,
+            runs_on(row),
             f"{size:.1f}, {row['depth']} bit",
             str(row["tiles"]),
             f"{row['seconds per megapixel']:.2f}",

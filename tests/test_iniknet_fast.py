@@ -83,10 +83,10 @@ def test_equals_the_naive_formula() -> None:
 @pytest.mark.parametrize("exporting", [False, True])
 @pytest.mark.parametrize("size", [3, 5, 9, 15])
 def test_phases_convolve_as_the_kernels_do(size: int, exporting: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: exporting)
+    monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: exporting)
     kernels, x = torch.randn(2, 1, size, size), torch.randn(1, 1, 22, 30)
     padded = F.pad(x, (size // 2,) * 4)
-    shuffled = F.pixel_shuffle(every_other(padded, phases(kernels)), 2)
+    shuffled = F.pixel_shuffle(every_other(phases(kernels))(padded), 2)
     torch.testing.assert_close(shuffled, F.conv2d(padded, kernels), atol=1e-4, rtol=0)
 
 

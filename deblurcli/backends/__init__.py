@@ -1,6 +1,5 @@
 """What runs a network: one small protocol, one module per runtime."""
 
-import ctypes
 import sys
 from pathlib import Path
 
@@ -18,6 +17,8 @@ def may_have_gpu() -> bool:
     """Whether PyTorch could find a GPU here: False is certain, and told without starting it, which takes seconds."""
     if sys.platform == "darwin" or Path("/dev/kfd").exists():  # Apple's, AMD's
         return True
+    import ctypes  # here, as every start imports this module
+
     try:
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:

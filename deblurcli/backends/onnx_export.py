@@ -175,9 +175,8 @@ def _sums_last(graph: Any) -> None:
             behind.append(node)
         else:
             first.append(node)
-    ordered = [*first, *behind]
     del graph.node[:]
-    graph.node.extend(ordered)
+    graph.node.extend([*first, *behind])
 
 
 def _prove(content: bytes, network: Contract, examples: list[tuple[Tensor, list[Tensor]]], precision: str) -> None:

@@ -33,6 +33,7 @@ saves:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 
@@ -205,7 +206,7 @@ def inverse_filter(y: Tensor, omega: Tensor, bank: Tensor) -> Tensor:
     results: N channels of one leave most of a processor idle. Colours go through the filters as batch, not as groups,
     which is fifty times as fast on a CPU. The border is mirrored.
     """
-    reach = bank.shape[-1] // 2 - 1
+    reach, convolve = bank.shape[-1] // 2 - 1, every_other(bank)
     total = torch.eye(4, device=y.device).repeat(1, len(bank) // 4).view(4, -1, 1, 1)
     # Compiled or exported it is computed in one piece, and a colour at a time takes less room.
     at_once = 1 if torch.compiler.is_compiling() else y.shape[1]
@@ -217,7 +218,7 @@ def inverse_filter(y: Tensor, omega: Tensor, bank: Tensor) -> Tensor:
     def of_colours(padded: Tensor, omega: Tensor) -> Tensor:
         if len(omega) > 1:  # of one picture it is broadcast
             omega = omega.repeat_interleave(padded.shape[1], 0)
-        response = every_other(padded.flatten(0, 1).unsqueeze(1), bank)
+        response = convolve(padded.flatten(0, 1).unsqueeze(1))
         # In place where no gradient needs it. A convolution sums over n, several times as fast as a sum.
         weigh = torch.mul if torch.is_grad_enabled() else Tensor.mul_
         summed = F.conv2d(weigh(response, omega), total)
@@ -226,13 +227,17 @@ def inverse_filter(y: Tensor, omega: Tensor, bank: Tensor) -> Tensor:
     return in_parts(filtered, reach + reach % 2, y, omega)[0]
 
 
-def every_other(y: Tensor, bank: Tensor) -> Tensor:
-    """``bank`` (M, 1, k, k) applied at every other pixel of each row and column of (B, 1, H, W), all sides even."""
-    if torch.compiler.is_exporting():
-        return F.conv2d(y, bank, stride=2)
+def every_other(bank: Tensor) -> Callable[[Tensor], Tensor]:
+    """What applies ``bank`` (M, 1, k, k) at every other pixel of rows and columns of (B, 1, H, W), H and W even."""
+    if torch.onnx.is_in_onnx_export():
+        return lambda y: F.conv2d(y, bank, stride=2)
     # The same, and in PyTorch two to five times as fast.
-    halved, bank = (F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last) for x in (y, bank))
-    return F.conv2d(halved, bank)
+    halved = _halved(bank)
+    return lambda y: F.conv2d(_halved(y), halved)
+
+
+def _halved(x: Tensor) -> Tensor:
+    return F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
 
 
 def phases(atoms: Tensor) -> Tensor:

@@ -24,19 +24,22 @@ CONTRAST = 0.02
 """… where their standard deviation is larger than this: less may be noise, of which nothing has to remain."""
 
 
+ROWS = 64
+
 ENOUGH = 128
 """Rows and columns, evenly spread, that tell the means and contrast of a tile. Of the change, every pixel counts."""
 
 
 def is_sound(before: NDArray[np.float32], after: NDArray[np.float32]) -> bool:
     """Whether ``after`` can be a restored ``before``; both (H, W, C), 1.0 is white."""
-    change = after - before
-    size = np.sqrt(np.vdot(change, change) / change.size)
+    # Some rows at a time: to map memory for a whole tile takes longer than the sum.
+    changes = (after[top : top + ROWS] - before[top : top + ROWS] for top in range(0, len(after), ROWS))
+    size = np.sqrt(sum(np.vdot(change, change) for change in changes) / after.size)
     if not np.isfinite(size):  # where one value is not, the sum is not either
         return False
     step = max(1, min(before.shape[:2]) // ENOUGH)
-    before, after, change = (values[::step, ::step] for values in (before, after, change))
-    shift = np.abs(change.mean(axis=(0, 1), dtype=np.float64)).max()
+    before, after = (values[::step, ::step] for values in (before, after))
+    shift = np.abs((after - before).mean(axis=(0, 1), dtype=np.float64)).max()
     contrast = before.std(dtype=np.float64)
     flat, share = LARGEST_CHANGE
     if shift > LARGEST_SHIFT or size > flat + share * contrast:

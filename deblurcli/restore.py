@@ -211,7 +211,7 @@ class Deblurrer:
         known: list[NDArray[np.float64]] = []
 
         def look(codes: NDArray[Any]) -> NDArray[Any]:
-            seen = _seen(to_float(codes), view)
+            seen = _seen(to_float(codes), codes.dtype, view)
             found = self.backend.statistic(seen, known)
             return found if np.isfinite(found).all() or not self._in_full else self._in_full().statistic(seen, known)
 
@@ -238,13 +238,15 @@ class Deblurrer:
         def network(codes: NDArray[Any]) -> NDArray[np.float32]:
             picture = to_float(codes)
             # What floats hold beyond white is kept, and changed as its clipped neighbour is.
-            seen = _seen(picture, view)
+            seen = _seen(picture, codes.dtype, view)
             restored, maps = self._sound(seen, bool(names), averages, faults)
             # Where the network changes nothing, not a bit of the photo does, however it had to be shown.
             change = view.back(restored) - view.back(seen) if view else restored - seen
             if gray:
                 change = change.mean(axis=2, keepdims=True)
-            picture = picture + np.float32(amount) * change
+            # In place: to map memory for one more tile takes longer than to compute with it.
+            change *= np.float32(amount)
+            picture = np.add(picture, change, out=None if gray else change)
             for name, values in constants.items():
                 values.append(maps[name])
             planes = [np.moveaxis(maps[name], 0, -1) for name in names]
@@ -268,9 +270,12 @@ class Deblurrer:
         return seen, {name: np.nan_to_num(plane) for name, plane in planes.items()}
 
 
-def _seen(picture: Picture, view: View | None) -> Picture:
-    """What the network is shown: it was taught values in [0, 1], display-referred with the curve of sRGB."""
-    clipped = np.clip(np.nan_to_num(picture), 0, 1)
+def _seen(picture: Picture, codes: np.dtype[Any], view: View | None) -> Picture:
+    """What the network is shown: it was taught values in [0, 1], display-referred with the curve of sRGB.
+
+    ``codes`` are what the picture was made from: only of floats can it be anything else.
+    """
+    clipped = np.clip(np.nan_to_num(picture), 0, 1) if codes.kind == "f" else picture
     return view.show(clipped) if view else clipped
 
 

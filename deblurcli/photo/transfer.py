@@ -34,8 +34,10 @@ def to_codes(picture: Picture, dtype: np.dtype | type) -> Pixels:
     dtype = np.dtype(dtype)
     if dtype.kind == "f":
         return picture.astype(dtype, copy=False)
-    scaled = np.nan_to_num(np.clip(picture, 0, 1), nan=0.0) * np.float32(np.iinfo(dtype).max)
-    return np.rint(scaled).astype(dtype)
+    scaled = np.fmax(picture, 0)  # of a number and not-a-number it is the number
+    np.minimum(scaled, 1, out=scaled)
+    scaled *= np.float32(np.iinfo(dtype).max)
+    return np.rint(scaled, out=scaled).astype(dtype)
 
 
 def full_range(codes: Pixels, bits: int) -> Pixels:

@@ -159,9 +159,9 @@ def size_maps(weights: Tensor, sizes: Sequence[float]) -> dict[str, Tensor]:
         defocus_size and defocus_spread (standard deviation), (B, 1, H, W) each, px.
     """
     px = torch.tensor(sizes, device=weights.device, dtype=weights.dtype).view(1, -1, 1, 1)
-    weights = weights / weights.sum(1, keepdim=True)
-    mean = (weights * px).sum(1, keepdim=True)
-    spread = (weights * (px - mean).square()).sum(1, keepdim=True).sqrt()
+    total = weights.sum(1, keepdim=True)
+    mean = (weights * px).sum(1, keepdim=True) / total
+    spread = ((weights * (px - mean).square()).sum(1, keepdim=True) / total).sqrt()
     return {"defocus_size": mean, "defocus_spread": spread}
 
 

@@ -148,6 +148,8 @@ class INIKNetFast(nn.Module):
     def forward(self, x: Tensor, maps: bool = False) -> Restored:
         """(B, 3, H, W) display-referred RGB in [0, 1] → ``Restored`` with maps mu, omega, defocus_size and blur_radius.
 
+        While training there is no map omega.
+
         H and W must be multiples of 16 (8 below four levels) and at least 64 (8 · 2^(levels − 1)).
         """
         fine, middle, coarse = self.predictor(x)
@@ -175,8 +177,12 @@ class INIKNetFast(nn.Module):
                 mus.append(mu)
         if log_radius is None:
             return Restored(restored, {})
-        omegas = [scale.view(1, -1, 1, 1) * F.pixel_shuffle(omega, 2) for omega in omegas]
-        return Restored(restored, self._maps(torch.cat(mus, 1), omegas, log_radius))
+        found = self._maps(torch.cat(mus, 1), log_radius)
+        if not self.training:  # no loss asks for it, and it is the largest by far
+            omegas = [scale.view(1, -1, 1, 1) * F.pixel_shuffle(omega, 2) for omega in omegas]
+            full = omegas[:1] + [F.interpolate(o, scale_factor=2.0**level) for level, o in enumerate(omegas) if level]
+            found["omega"] = torch.cat(full, 1)
+        return Restored(restored, found)
 
     def _mu(self, fine: Tensor, level: int) -> Tensor:
         """How much each kernel size counts at a level, (B, 1 + sizes, H, W); level by level takes less room."""
@@ -187,13 +193,11 @@ class INIKNetFast(nn.Module):
         """What is mixed at each pixel and level: atoms_5, atoms_9 … (N, k, k)."""
         return {f"atoms_{v.shape[-1]}": v.squeeze(1) for v in self.dictionary()}
 
-    def _maps(self, mu: Tensor, omegas: list[Tensor], log_radius: Tensor) -> dict[str, Tensor]:
-        full = omegas[:1] + [F.interpolate(o, scale_factor=2.0**level) for level, o in enumerate(omegas) if level]
+    def _maps(self, mu: Tensor, log_radius: Tensor) -> dict[str, Tensor]:
         # The head predicts log(1 + radius): equal steps of it are equally visible steps of blur.
         radius = torch.expm1(F.softplus(F.interpolate(log_radius, scale_factor=2, mode="bilinear")))
         return {
             "mu": mu,
-            "omega": torch.cat(full, 1),
             **size_maps(mu, self.kernel_sizes),
             "blur_radius": radius,
         }
@@ -216,7 +220,7 @@ def inverse_filter(y: Tensor, omega: Tensor, bank: Tensor) -> Tensor:
         return (torch.cat([of_colours(some, omega) for some in padded.split(at_once, dim=1)], 1),)
 
     def of_colours(padded: Tensor, omega: Tensor) -> Tensor:
-        if len(omega) > 1:  # of one picture it is broadcast
+        if len(omega) > 1 and padded.shape[1] > 1:  # of one picture it is broadcast
             omega = omega.repeat_interleave(padded.shape[1], 0)
         response = convolve(padded.flatten(0, 1).unsqueeze(1))
         # In place where no gradient needs it. A convolution sums over n, several times as fast as a sum.

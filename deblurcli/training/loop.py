@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from deblurcli.backends.memory import keep_freed_memory
 from deblurcli.errors import DeblurError, WeightsError
 from deblurcli.evaluation.validation import Case
 from deblurcli.networks.blocks import channels_last
@@ -126,6 +127,8 @@ def train(
     recipe = state.recipe.cooled() if state.cooldown else state.recipe
     device, began, earlier = photos.device, time.monotonic(), state.seconds
     folder.mkdir(parents=True, exist_ok=True)
+    if device.type == "cpu":
+        keep_freed_memory()
     state.data[source] = len(photos)
     photos = with_procedural(photos, recipe)
     # Shapes never change: the fastest convolutions are worth looking for, and compiling need not be general.

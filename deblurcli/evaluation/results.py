@@ -56,9 +56,9 @@ def write_report(path: Path, command: str, network: str, report: Report, folders
 
 def readme_table(folder: Path) -> str:
     """The README's figures as Markdown, from the files in ``results/``."""
-    names = ("speed", "memory", "networks", "runtimes")
+    names = ("speed", "networks", "runtimes", "large", "iniknet")
     files = {name: json.loads((folder / f"{name}.json").read_text()) for name in names}
-    (speed,), photos_in_memory, networks, runtimes = (file["rows"] for file in files.values())
+    (speed,), networks, runtimes, large, iniknet = (file["rows"] for file in files.values())
     suites = _suites(folder)
     where = files["speed"]["environment"]
 
@@ -121,11 +121,6 @@ def readme_table(folder: Path) -> str:
         ),
         f"| tiles of 256 px against none: difference at most, and on average | "
         f"{value('seams', 'largest'):.2f} and {value('seams', 'mean'):.4f} of 255 |",
-        *(
-            f"| {row['width'] * row['height'] / 1e6:.0f} megapixels of {row['depth']} bit: largest memory | "
-            f"{row['peak MB'] / 1000:.2f} GB ({runs_on(row)}) |"
-            for row in photos_in_memory
-        ),
         f"| speed, reading and writing included | {speed['seconds per megapixel']:.2f} s per megapixel "
         f"({runs_on(speed)}) on {where['threads']} threads of an {where['processor']} that convolves at "
         f"{speed['calibration GFLOP/s']:.0f} GFLOP/s |",
@@ -142,6 +137,10 @@ def readme_table(folder: Path) -> str:
         "The default network in all runtimes and precisions:",
         "",
         markdown(runtimes),
+        "",
+        "Large photos, in tiles; what tiles overlap by is computed twice:",
+        "",
+        markdown(large + iniknet),
         "",
         "± is half the 95 % bootstrap interval. Every figure is in `results/`, with the command that made it.",
     ]

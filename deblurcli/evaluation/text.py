@@ -21,7 +21,7 @@ from deblurcli.evaluation.rows import Row, Values, means, with_label
 from deblurcli.photo.transfer import to_codes
 from deblurcli.synthesis.psf import Lens
 
-RADII = (0.0, 2.0, 3.0, 4.0, 5.0, 6.0)  # px; the font's size is 20 px
+RADII = (0.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)  # px; the font's size is 20 px
 NOISE = 1.0  # of 255
 LEGIBLE = 0.7  # share of characters, the pass mark of the Helsinki Deblur Challenge 2021
 

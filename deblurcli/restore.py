@@ -293,8 +293,8 @@ def load(
         network: name in the table of networks; None for the default, or for what the ``weights`` file was made for.
         weights: a released tag or a ``.safetensors`` file; None for the network's default.
         backend: "auto", "torch" or "onnx". ``auto`` is ONNX Runtime on CPUs for weights whose file comes with the
-            program: it starts a second or two faster and measured as fast afterwards, with less memory. For others it is
-            PyTorch where it is installed, unless the device is one of ONNX Runtime's own.
+            program: it starts a second or two faster and measured as fast afterwards, with less memory. For others it
+            is PyTorch where it is installed, unless the device is one of ONNX Runtime's own.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps", with ONNX Runtime also "tensorrt" or "directml". Named ones
             are used or refused, never replaced.
         precision: "auto" (fp32), "fp32", "bf16" (PyTorch only) or "fp16".

@@ -25,6 +25,7 @@ CONTRAST = 0.02
 
 
 ROWS = 64
+"""Of a tile, whose change is added up at a time: to map memory for all of it takes longer than the sum."""
 
 ENOUGH = 128
 """Rows and columns, evenly spread, that tell the means and contrast of a tile. Of the change, every pixel counts."""
@@ -32,7 +33,6 @@ ENOUGH = 128
 
 def is_sound(before: NDArray[np.float32], after: NDArray[np.float32]) -> bool:
     """Whether ``after`` can be a restored ``before``; both (H, W, C), 1.0 is white."""
-    # Some rows at a time: to map memory for a whole tile takes longer than the sum.
     changes = (after[top : top + ROWS] - before[top : top + ROWS] for top in range(0, len(after), ROWS))
     size = np.sqrt(sum(np.vdot(change, change) for change in changes) / after.size)
     if not np.isfinite(size):  # where one value is not, the sum is not either

@@ -177,12 +177,15 @@ class INIKNetFast(nn.Module):
                 mus.append(mu)
         if log_radius is None:
             return Restored(restored, {})
-        found = self._maps(torch.cat(mus, 1), log_radius)
+        found = {"mu": torch.cat(mus, 1)}
         if not self.training:  # no loss asks for it, and it is the largest by far
             omegas = [scale.view(1, -1, 1, 1) * F.pixel_shuffle(omega, 2) for omega in omegas]
             full = omegas[:1] + [F.interpolate(o, scale_factor=2.0**level) for level, o in enumerate(omegas) if level]
             found["omega"] = torch.cat(full, 1)
-        return Restored(restored, found)
+        found |= size_maps(found["mu"], self.kernel_sizes)
+        # The head predicts log(1 + radius): equal steps of it are equally visible steps of blur.
+        log_radius = F.softplus(F.interpolate(log_radius, scale_factor=2, mode="bilinear"))
+        return Restored(restored, found | {"blur_radius": torch.expm1(log_radius)})
 
     def _mu(self, fine: Tensor, level: int) -> Tensor:
         """How much each kernel size counts at a level, (B, 1 + sizes, H, W); level by level takes less room."""
@@ -192,15 +195,6 @@ class INIKNetFast(nn.Module):
     def kernels(self) -> dict[str, Tensor]:
         """What is mixed at each pixel and level: atoms_5, atoms_9 … (N, k, k)."""
         return {f"atoms_{v.shape[-1]}": v.squeeze(1) for v in self.dictionary()}
-
-    def _maps(self, mu: Tensor, log_radius: Tensor) -> dict[str, Tensor]:
-        # The head predicts log(1 + radius): equal steps of it are equally visible steps of blur.
-        radius = torch.expm1(F.softplus(F.interpolate(log_radius, scale_factor=2, mode="bilinear")))
-        return {
-            "mu": mu,
-            **size_maps(mu, self.kernel_sizes),
-            "blur_radius": radius,
-        }
 
 
 def inverse_filter(y: Tensor, omega: Tensor, bank: Tensor) -> Tensor:

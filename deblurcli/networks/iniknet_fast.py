@@ -27,6 +27,10 @@ saves:
 * **Heads start at zero**, so that an untrained network is exactly the identity and nothing has to be unlearned.
 * **A head for the blur radius** (33 numbers) that filtering does not use. Taught the true radius, it teaches the
   predictor's features what they need, and is a map of the defocus in pixels.
+* **It says how far to trust itself**: α(p), how much it knows of what a halved copy of the picture shows as well (wide
+  blur is seen better there; ``scales`` makes one change of both), and κ(p), which share of the change the colours take
+  (a compressed photo's colours are blotches, which no inverse kernel tells from detail). They start at ½ and 1, as
+  weights that know nothing of them do.
 * Zero padding in the predictor (15 % faster than reflection, and its features may know where the border is), reflection
   where the picture itself is filtered (no dark rims).
 """
@@ -43,6 +47,9 @@ from torch import Tensor, nn
 
 from deblurcli.networks.blocks import AtomDictionary, Block, full_precision, in_parts, size_maps
 from deblurcli.networks.restored import Restored
+
+# Brightness as JPEG has it, (1, 3, 1, 1): where compressed photos keep their detail.
+LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 
 # ω in units of what is missing from a blurred photo, some hundredths of white; per size, as they share μ's sum of 1.
 OMEGA_SCALE = 0.05
@@ -136,7 +143,8 @@ class INIKNetFast(nn.Module):
         channels = ((fine, 4 * atoms), (fine, atoms), (middle, atoms), (coarse, atoms))
         self.omega_heads = nn.ModuleList(nn.Conv2d(*io, 1) for io in channels[:levels])
         self.radius_head = nn.Conv2d(fine, 1, 1)
-        for head in (self.mu_head, *self.omega_heads, self.radius_head):
+        self.trust_head, self.chroma_head = nn.Conv2d(fine, 1, 1), nn.Conv2d(fine, 1, 1)
+        for head in (self.mu_head, *self.omega_heads, self.radius_head, self.trust_head, self.chroma_head):
             nn.init.zeros_(head.weight)  # type: ignore[arg-type]
             nn.init.zeros_(head.bias)  # type: ignore[arg-type]
 
@@ -146,19 +154,22 @@ class INIKNetFast(nn.Module):
         return tuple(size for level in range(self.levels) for size in (1, *(size * 2**level for size in self.sizes)))
 
     def forward(self, x: Tensor, maps: bool = False) -> Restored:
-        """(B, 3, H, W) display-referred RGB in [0, 1] → ``Restored`` with maps mu, omega, defocus_size and blur_radius.
+        """(B, 3, H, W) display-referred RGB in [0, 1] → ``Restored`` with trust and maps.
 
-        While training there is no map omega.
+        Maps are mu, omega, defocus_size, defocus_spread, coarse_trust, chroma and blur_radius. While training there is no map omega.
 
         H and W must be multiples of 16 (8 below four levels) and at least 64 (8 · 2^(levels − 1)).
         """
         fine, middle, coarse = self.predictor(x)
         omegas = [head(f).float() for head, f in zip(self.omega_heads, (fine, fine, middle, coarse), strict=False)]
         omegas[1:] = [F.pixel_unshuffle(omega, 2) for omega in omegas[1:]]
+        trust = self.trust_head(fine).float().sigmoid()
+        chroma = (1 + self.chroma_head(fine).float()).clamp(0, 1)
         log_radius = self.radius_head(fine).float() if maps else None
         del middle, coarse  # the filters need the room
 
-        y = restored = x.float().contiguous()
+        y = x.float().contiguous()
+        change = torch.zeros_like(y)
         scale = OMEGA_SCALE * (1 + len(self.sizes)) * self.dictionary.strength.view(-1, 1, 1, 1)
         banks = [phases(scale * v_r) for v_r in self.dictionary()]
         mus: list[Tensor] = []
@@ -172,11 +183,14 @@ class INIKNetFast(nn.Module):
                     response = inverse_filter(y, omega, bank)
                     if level:
                         response = F.interpolate(response, scale_factor=2**level, mode="bilinear", align_corners=False)
-                    restored = torch.addcmul(restored, mu[:, nth : nth + 1], response)
+                    change = torch.addcmul(change, mu[:, nth : nth + 1], response)
             if maps:
                 mus.append(mu)
+        chroma = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
+        light = (change * LUMA.to(change.device)).sum(1, keepdim=True)
+        restored = x.float() + torch.lerp(light.expand_as(change), change, chroma)
         if log_radius is None:
-            return Restored(restored, {})
+            return Restored(restored, trust=trust)
         found = {"mu": torch.cat(mus, 1)}
         if not self.training:  # no loss asks for it, and it is the largest by far
             omegas = [scale.view(1, -1, 1, 1) * F.pixel_shuffle(omega, 2) for omega in omegas]
@@ -185,12 +199,18 @@ class INIKNetFast(nn.Module):
         found |= size_maps(found["mu"], self.kernel_sizes)
         # The head predicts log(1 + radius): equal steps of it are equally visible steps of blur.
         log_radius = F.softplus(F.interpolate(log_radius, scale_factor=2, mode="bilinear"))
-        return Restored(restored, found | {"blur_radius": torch.expm1(log_radius)})
+        found |= {"coarse_trust": F.interpolate(trust, scale_factor=2), "chroma": chroma}
+        return Restored(restored, found | {"blur_radius": torch.expm1(log_radius)}, trust=trust)
 
     def _mu(self, fine: Tensor, level: int) -> Tensor:
         """How much each kernel size counts at a level, (B, 1 + sizes, H, W); level by level takes less room."""
         weight, bias = (self.mu_head.get_parameter(name).chunk(self.levels)[level] for name in ("weight", "bias"))
         return F.pixel_shuffle(F.conv2d(fine, weight, bias).float().contiguous(), 2).softmax(1)
+
+    def completed(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights from before there were heads for α and κ, with heads that are zero."""
+        heads = {key: v for key, v in self.state_dict().items() if key.startswith(("trust_head.", "chroma_head."))}
+        return {key: torch.zeros(v.shape) for key, v in heads.items()} | tensors
 
     def kernels(self) -> dict[str, Tensor]:
         """What is mixed at each pixel and level: atoms_5, atoms_9 … (N, k, k)."""

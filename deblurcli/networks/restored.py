@@ -21,6 +21,8 @@ class Restored:
         auxiliary: further pictures at 1, 1/2 …, which only a loss of their own looks at; empty at inference.
         scaling: how the network scales its input down for them: bilinear interpolation without antialiasing, or by
             leaving out pixels (nearest).
+        trust: (B, 1, H/2, W/2) in [0, 1]: how far the network trusts its own account of what a halved copy of the picture
+            shows as well, against what comes of that copy (``scales.fused``). None for ½ everywhere.
     """
 
     picture: Tensor
@@ -29,3 +31,4 @@ class Restored:
     reblurred: list[Tensor] = field(default_factory=list)
     auxiliary: list[Tensor] = field(default_factory=list)
     scaling: Literal["bilinear", "nearest"] = "bilinear"
+    trust: Tensor | None = None

@@ -47,6 +47,9 @@ class Recipe:
         network: name of the network, and ``config`` its constructor's arguments where they are not the defaults.
         seed: of the network's start and of every drawn pair.
         crop, batch: size in px and number of the pairs of one step.
+        scales: how many sizes of each pair are restored, at most: the pair, its half … (``training.scales``).
+        scale_weight: what the loss of a scale counts compared with that of the next finer one.
+        wide_share: share of the steps that are drawn as ``wide`` says, in the shape of a recipe: larger crops, wider blur.
         learning_rate: on the plateau; reached linearly over ``warmup`` steps and left only by a cool-down.
         atom_steps: of the fit that the atoms start from (``training.dictionary``); 0 starts them at random.
         atom_pace: the atoms' share of the learning rate: everything else hangs on them, and sine networks are touchy.
@@ -63,6 +66,10 @@ class Recipe:
     seed: int = 0
     crop: int = 128
     batch: int = 8
+    scales: int = 1
+    scale_weight: float = 0.5
+    wide_share: float = 0.0
+    wide: dict[str, Any] = field(default_factory=dict)
     learning_rate: float = 1e-3
     warmup: int = 200
     weight_decay: float = 0.0
@@ -94,6 +101,10 @@ class Recipe:
         """The recipe of the cool-down."""
         return replace(self.changed(self.cooling, "[cooling]"), cooling=self.cooling)
 
+    def widened(self) -> Recipe:
+        """The recipe of the wide steps."""
+        return replace(self.changed(self.wide, "[wide]"), wide=self.wide)
+
 
 def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """Reads a TOML recipe.
@@ -115,7 +126,7 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         hint = "Write KEY=VALUE as in the recipe: config.levels=1, config.sizes=[9,15]; words in double quotes."
         raise UsageError(f"--set {' --set '.join(changes)}: {error}", hint) from error
-    recipe.cooled()  # its mistakes should not wait for the cool-down
+    recipe.cooled().widened()  # their mistakes should not wait for the first such step
     return recipe
 
 

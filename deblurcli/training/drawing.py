@@ -30,7 +30,10 @@ def draw_ahead(photos: Tensor, recipe: Recipe, first: int, ahead: int = 0) -> Ge
 
     def draw(step: int) -> Pairs:
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-        return draw_pairs(photos, recipe.batch, recipe.crop, recipe.synthesis, generator)
+        of = wide if wide and float(torch.rand(1, generator=generator)) < recipe.wide_share else recipe
+        return draw_pairs(photos, of.batch, of.crop, of.synthesis, generator)
+
+    wide = recipe.widened() if recipe.wide_share else None
 
     if not ahead:
         while True:

@@ -1,6 +1,6 @@
 """The whole training loop.
 
-Draw pairs → restore → compare → step → average; now and then validate, save, plot. A run is a folder:
+Draw pairs → restore at all scales → compare → step → average; now and then validate, save, plot. A run is a folder:
 
     state-….pt          to go on from         best.safetensors   the averaged weights that scored best, if there is a
     curves.png          loss and gains                           validation; last.safetensors   as they are now
@@ -37,6 +37,7 @@ from deblurcli.training.drawing import draw_ahead, with_procedural
 from deblurcli.training.losses import total_loss
 from deblurcli.training.pace import WARM_UP, Stopwatch, bottleneck
 from deblurcli.training.progress import in_rgb, report
+from deblurcli.training.scales import halved, restored_at_scales, scales_of
 from deblurcli.training.state import TrainingState
 from deblurcli.weights.load import load_network
 from deblurcli.weights.store import find
@@ -163,11 +164,14 @@ def train(
             pairs = next(draws)
             for group in state.optimizer.param_groups:
                 group["lr"] = group["pace"] * learning_rate(recipe, state.step, state.cooldown)
-            blurred = pairs.blurred.contiguous(memory_format=torch.channels_last)
             watch.lap("drawing")
+            scales = scales_of(pairs.blurred, recipe.scales, network_spec(recipe.network))
             with torch.autocast(device.type, autocast or torch.bfloat16, enabled=autocast is not None):
-                restored = restore(blurred, maps=True)
-            loss = total_loss(restored, pairs, recipe.loss)
+                results = restored_at_scales(restore, pairs.blurred, scales, maps=True)
+            loss = torch.zeros((), device=device)
+            for level, restored in enumerate(results):
+                loss = loss + recipe.scale_weight**level * total_loss(restored, pairs, recipe.loss)
+                pairs = halved(pairs) if level + 1 < scales else pairs
             state.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             watch.lap("network")

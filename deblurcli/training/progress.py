@@ -18,6 +18,7 @@ from deblurcli.networks.restored import Restored
 from deblurcli.networks.spec import network_spec
 from deblurcli.synthesis.pairs import draw_pairs
 from deblurcli.training.plots import plot_curves, plot_samples
+from deblurcli.training.scales import restored_at_scales
 from deblurcli.training.state import TrainingState
 from deblurcli.weights.checkpoint import Header, save_checkpoint
 
@@ -51,13 +52,14 @@ def averaged(state: TrainingState) -> nn.Module:
     return network.to(next(state.network.parameters()).device).eval()
 
 
-def restorer(restore: Callable[..., Restored], device: torch.device) -> Callable[[Picture], Picture]:
-    """A network for RGB as a function of one small (H, W, 3) picture, for validation."""
+def restorer(restore: Callable[..., Restored], device: torch.device, scales: int = 1) -> Callable[[Picture], Picture]:
+    """A network for RGB, at so many scales, as a function of one small (H, W, 3) picture, for validation."""
 
     @torch.inference_mode()
     def restore_one(picture: Picture) -> Picture:
         batch = torch.from_numpy(picture).permute(2, 0, 1)[None].to(device)
-        return restore(batch).picture[0].permute(1, 2, 0).float().cpu().numpy()
+        restored = restored_at_scales(restore, batch, scales, maps=False)[0]
+        return restored.picture[0].permute(1, 2, 0).float().cpu().numpy()
 
     return restore_one
 
@@ -70,8 +72,9 @@ def report(state: TrainingState, cases: list[Case], folder: Path, loss: float, p
     """
     began = time.monotonic()
     restore = in_rgb(averaged(state), state.recipe.network)
+    scales = min(state.recipe.scales, 2)  # the cases are 256 px wide
     row = {"step": float(state.step), "minutes": state.seconds / 60, "loss": loss}
-    measured = scores(cases, restorer(restore, photos.device)) if cases else {}
+    measured = scores(cases, restorer(restore, photos.device, scales)) if cases else {}
     state.history.append(row | measured)
     tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in state.history[-1].items()))
     about = {"steps": state.step, "minutes": round(state.seconds / 60, 1), "processor": photos.device.type}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,15 @@ from deblurcli.networks.build import build_network
 from deblurcli.networks.spec import NetworkSpec
 from deblurcli.weights.checkpoint import Header, read_tensors
 from deblurcli.weights.store import RANDOM, find, is_random
+
+
+@runtime_checkable
+class Completing(Protocol):
+    """A network that has grown since some of its weights were made."""
+
+    def completed(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """These weights and those that they lack, with which it computes what it did."""
+        ...
 
 
 def load_network(spec: NetworkSpec, weights: str | None = None) -> tuple[nn.Module, str]:
@@ -53,15 +63,21 @@ def fill(network: nn.Module, tensors: dict[str, Tensor], name: str, file: str) -
     Raises:
         WeightsError: they do not fit: every tensor must be there, with its shape, and finite.
     """
-    check_fit(network, tensors, name, file)
+    tensors = check_fit(network, tensors, name, file)
     network.load_state_dict(tensors)
     if any(t.is_floating_point() and not bool(t.isfinite().all()) for t in network.state_dict().values()):
         raise WeightsError(f"{file}: holds values that are not numbers", "Fetch or train the weights again.")
 
 
-def check_fit(network: nn.Module, tensors: dict[str, Tensor], name: str, file: str) -> None:
-    """Raises WeightsError unless ``tensors`` have the network's names, shapes and kinds of numbers (of any width)."""
+def check_fit(network: nn.Module, tensors: dict[str, Tensor], name: str, file: str) -> dict[str, Tensor]:
+    """These weights, and what a network can do without that did not exist when they were made.
+
+    Raises:
+        WeightsError: they have not the network's names, shapes and kinds of numbers (of any width).
+    """
     state = network.state_dict()
+    if isinstance(network, Completing):
+        tensors = network.completed(tensors)
     expected = {key: tuple(t.shape) for key, t in state.items()}
     found = {key: tuple(t.shape) for key, t in tensors.items()}
     if expected != found:
@@ -74,3 +90,4 @@ def check_fit(network: nn.Module, tensors: dict[str, Tensor], name: str, file: s
         if tensor.is_floating_point() != state[key].is_floating_point() or tensor.is_complex():
             kind = str(tensor.dtype).removeprefix("torch.")
             raise WeightsError(f"{file}: '{key}' holds {kind}, not what {name} has there", "Save it as float32.")
+    return tensors

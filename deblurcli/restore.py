@@ -1,4 +1,4 @@
-"""The whole data flow, to be read aloud: photo → tiles → network → blend → photo."""
+"""The whole data flow, to be read aloud: photo → scales → tiles → network → fuse → blend → photo."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.util import find_spec
+from itertools import accumulate, islice
 from math import inf
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -17,19 +18,21 @@ from numpy.typing import NDArray
 
 from deblurcli.arrays import Maps, Picture
 from deblurcli.backends import BACKENDS, ONNX_DEVICES, PRECISIONS, chosen_precision, may_have_gpu
-from deblurcli.backends.backend import Backend
+from deblurcli.backends.backend import Answer, Backend
 from deblurcli.block_means import BlockMeans
 from deblurcli.errors import UsageError
 from deblurcli.guard import is_sound
-from deblurcli.networks.spec import DEFAULT_NETWORK, NetworkSpec, network_spec
+from deblurcli.networks.spec import DEFAULT_NETWORK, MapSpec, NetworkSpec, network_spec
 from deblurcli.photo.curves import Transfer, View, view_of
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import to_codes, to_float
+from deblurcli.scales import Scales, fused, fused_size, halved, scales_of
 from deblurcli.tiling import LARGEST_TILE, Plan, Progress, average, passes, tiled, with_smaller_tiles
 
 log = logging.getLogger(__name__)
 
 Tile = Literal["auto", "none"] | int
+Show = Callable[[NDArray[Any]], Picture]
 DTYPES = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), 32: np.dtype(np.float32)}
 
 
@@ -41,7 +44,9 @@ class Restoration:
         photo: as the input, with other pixels.
         maps: coefficient maps by name, (C, H, W), those with one value for the whole photo (C, 1, 1); empty unless
             asked for.
-        tiles: how many there were. tile_shape: height and width of what the network saw at once, px.
+        tiles: how many there were, of all copies. tile_shape: height and width of what the network saw at once, px.
+        scales: at how many sizes the photo was restored (``scales``).
+        coarse: maps of the copies at 1/2, 1/4 … of the size, as ``maps``.
         approximate: the network looks at the whole picture but was shown tiles: the result is near to what it should
             be, not equal to it.
         repeated: tiles that came out unsound in half precision and were computed again in single.
@@ -51,7 +56,9 @@ class Restoration:
     photo: Photo
     tiles: int
     tile_shape: tuple[int, int]
+    scales: int = 1
     maps: Maps = field(default_factory=dict)
+    coarse: tuple[Maps, ...] = ()
     approximate: bool = False
     repeated: int = 0
     unrestored: int = 0
@@ -94,17 +101,18 @@ class Deblurrer:
         return " · ".join((b.spec.name, self.weights, b.name, b.device, b.precision))
 
     @overload
-    def __call__(self, picture: Picture, maps: Literal[False] = False) -> Picture: ...
+    def __call__(self, picture: Picture, maps: Literal[False] = False, scales: Scales = "auto") -> Picture: ...
 
     @overload
-    def __call__(self, picture: Picture, maps: Literal[True]) -> tuple[Picture, Maps]: ...
+    def __call__(self, picture: Picture, maps: Literal[True], scales: Scales = "auto") -> tuple[Picture, Maps]: ...
 
-    def __call__(self, picture: Picture, maps: bool = False) -> Picture | tuple[Picture, Maps]:
+    def __call__(self, picture: Picture, maps: bool = False, scales: Scales = "auto") -> Picture | tuple[Picture, Maps]:
         """Restores an array.
 
         Args:
             picture: (H, W, 3) float32 RGB as displayed, nominally in [0, 1].
             maps: also return the coefficient maps, name → (C, H, W).
+            scales: at how many sizes, as for ``restore``.
 
         Returns:
             The restored picture, same shape, not clipped; with ``maps``, a pair of both.
@@ -113,7 +121,7 @@ class Deblurrer:
             raise UsageError(
                 f"a picture is (H, W, 3) floats, not {picture.shape} {picture.dtype}", "See deblurcli.arrays."
             )
-        result = self.restore(Photo(picture.astype(np.float32, copy=False)), maps=maps)
+        result = self.restore(Photo(picture.astype(np.float32, copy=False)), maps=maps, scales=scales)
         restored = to_float(result.photo.pixels)
         return (restored, result.maps) if maps else restored
 
@@ -134,6 +142,7 @@ class Deblurrer:
         *,
         amount: float = 1.0,
         tile: Tile = "auto",
+        scales: Scales = "auto",
         depth: Literal["auto", 8, 16, 32] = "auto",
         maps: bool = False,
         maps_scale: int = 1,
@@ -146,16 +155,20 @@ class Deblurrer:
         Args:
             amount: 0 leaves every code value as it is, 1 is the network's answer, between them is a blend.
             tile: "auto", "none", or the side of the tiles, px.
+            scales: at how many sizes of the photo, itself counted; "auto" is as many as its size allows for networks
+                made for it, else 1. There are never more.
             depth: bits per channel of the result: as the photo has, or 8, 16, or 32 (floats, not clipped).
             maps: also return the coefficient maps.
             maps_scale: maps of several channels are averaged over blocks of this side, px; those of one are not.
             maps_folder: where maps are kept in files, so that they need no memory: of those returned, only what is
                 looked at is read, and they last as long as the files. None keeps them in memory.
-            progress: called with tiles done and tiles in all, every pass over the picture counted.
+            progress: called with tiles done and tiles in all, every scale and pass over the picture counted.
             transfer: the curve of the photo's values: "srgb", "linear", or "auto" for what its profile says.
         """
         if not 0 <= amount <= 1:
             raise UsageError(f"amount must be between 0 and 1, not {amount:g}")
+        if scales != "auto" and scales < 1:
+            raise UsageError(f"scales must be at least 1, not {scales}")
         spec = self.backend.spec
         height, width = photo.pixels.shape[:2]
         view = view_of(photo, transfer)
@@ -164,40 +177,59 @@ class Deblurrer:
         if amount == 0 and not maps:
             return Restoration(photo, tiles=0, tile_shape=(0, 0))
 
+        # Sizes in px come first: copies tell them to the next finer one, beside what they change.
+        wanted = sorted((m for m in spec.maps if maps and not m.per_photo), key=lambda m: not m.across_scales)
+        sizes = [m.name for m in wanted if m.across_scales]
+        constant = [m.name for m in spec.maps if maps and m.per_photo]
+        count = scales_of(height, width, spec, scales)
+
         def attempt(plan: Plan) -> Restoration:
-            log.info("%s, %d tiles of %d × %d px", self, len(plan.tiles), *reversed(plan.tile_shape))
-            pixels = np.empty(photo.pixels.shape, dtype)
-            wanted = spec.maps if maps else ()
-            planes = {
-                m.name: BlockMeans(
-                    m.channels,
-                    height,
-                    width,
-                    maps_scale if m.channels > 1 else 1,
-                    maps_folder and maps_folder / f"{m.name}.npy",
-                )
-                for m in wanted
-                if not m.per_photo
-            }
-            constants: dict[str, list[NDArray[np.float32]]] = {m.name: [] for m in wanted if m.per_photo}
-            # A tile cannot know what the whole picture has on average, and is told.
-            *looks, last = passes(progress, 1 + (spec.statistics if len(plan.tiles) > 1 else 0))
-            averages = self._averages(photo.pixels, view, plan, looks)
+            plans = [plan.halved(times) for times in range(count)]
+            tiles = [len(p.tiles) for p in plans]
+            log.info("%s, %s tiles of %d × %d px", self, " + ".join(map(str, tiles)), *reversed(plan.tile_shape))
+            # A tile cannot know what the whole picture has on average, and is told: that is a pass for each average.
+            looks = [spec.statistics if n > 1 else 0 for n in tiles]
+            reports = iter(passes(progress, [n for n, k in zip(tiles, looks, strict=True) for _ in range(k + 1)][::-1]))
+            shows: list[Show] = [lambda codes: _seen(codes, view), *[to_float] * (count - 1)]
+            copies: list[NDArray[Any]] = [photo.pixels]
+            for show in shows[:-1]:
+                copies.append(halved(copies[-1], show))
+
             faults: list[str] = []
-            network = self._network(amount, photo.gray, view, list(planes), constants, averages, faults)
-            for region, values in tiled(photo.pixels, network, plan, last, self.backend.at_once):
-                pixels[region.slices] = to_codes(values[..., :3], dtype)
-                first = 3
-                for m in (m for m in wanted if not m.per_photo):
-                    planes[m.name].add(region, values[..., first : first + m.channels])
-                    first += m.channels
-            # All tiles have the same constants, unless the result is approximate.
-            means = {name: plane.means() for name, plane in planes.items()}
-            means |= {name: np.mean(values, axis=0) for name, values in constants.items()}
+            found: list[Maps] = []
+            made: NDArray[Any] | None = None  # of the last copy: the change (h, w, 3), and sizes behind it
+            for level in reversed(range(count)):  # from coarse to fine
+                copy, show, p = copies.pop(), shows[level], plans[level]
+                averages = self._averages(copy, show, p, list(islice(reports, looks[level])))
+                planes = {m.name: _plane(m, p, maps_scale, maps_folder, level) for m in wanted}
+                constants: dict[str, list[NDArray[np.float32]]] = {name: [] for name in constant}
+                network = self._network(show, list(planes), sizes, constants, averages, faults)
+                if level == 0:
+                    network = _finished(network, amount, photo.gray, view)
+                coarser, made = made, np.empty((p.height, p.width, 3 + len(sizes)), np.float16)
+                if level == 0:
+                    made = np.empty(copy.shape, dtype)
+                for region, values in tiled(copy, network, p, next(reports), self.backend.at_once, coarser):
+                    made[region.slices] = to_codes(values[..., : made.shape[2]], made.dtype)
+                    ends = accumulate((m.channels for m in wanted), initial=3)
+                    for m, first in zip(wanted, ends, strict=False):
+                        planes[m.name].add(region, values[..., first : first + m.channels])
+                # All tiles have the same constants, unless the result is approximate.
+                means = {name: np.mean(values, axis=0) for name, values in constants.items()}
+                means |= {name: plane.means() for name, plane in planes.items()}
+                found.insert(0, {m.name: means[m.name] for m in spec.maps if maps})
+            assert made is not None
             alpha = None if photo.alpha is None else to_codes(to_float(photo.alpha), dtype)
-            restored = replace(photo, pixels=pixels, alpha=alpha)
-            approximate = spec.context == "global" and len(plan.tiles) > 1
-            return Restoration(restored, len(plan.tiles), plan.tile_shape, means, approximate, **Counter(faults))
+            return Restoration(
+                replace(photo, pixels=made, alpha=alpha),
+                tiles=sum(tiles),
+                tile_shape=plan.tile_shape,
+                scales=count,
+                maps=found[0],
+                coarse=tuple(found[1:]),
+                approximate=spec.context == "global" and max(tiles) > 1,
+                **Counter(faults),
+            )
 
         result = with_smaller_tiles(attempt, self.plan(height, width, tile, maps))
         for warning in result.warnings:
@@ -205,13 +237,13 @@ class Deblurrer:
         return result
 
     def _averages(
-        self, pixels: NDArray[Any], view: View | None, plan: Plan, passes: list[Progress]
+        self, pixels: NDArray[Any], show: Show, plan: Plan, passes: list[Progress]
     ) -> list[NDArray[np.float64]]:
         """What the network averages over the whole picture, (C,) each; every pass over its tiles finds one."""
         known: list[NDArray[np.float64]] = []
 
         def look(codes: NDArray[Any]) -> NDArray[Any]:
-            seen = _seen(to_float(codes), codes.dtype, view)
+            seen = show(codes)
             found = self.backend.statistic(seen, known)
             return found if np.isfinite(found).all() or not self._in_full else self._in_full().statistic(seen, known)
 
@@ -221,61 +253,80 @@ class Deblurrer:
 
     def _network(
         self,
-        amount: float,
-        gray: bool,
-        view: View | None,
+        show: Show,
         names: list[str],
+        sizes: list[str],
         constants: dict[str, list[NDArray[np.float32]]],
         averages: list[NDArray[np.float64]],
         faults: list[str],
-    ) -> Callable[[NDArray[Any]], NDArray[Any]]:
-        """From a tile's codes (h, w, 3) to restored floats and, behind them, the maps: (h, w, 3 + channels).
+    ) -> Callable[..., NDArray[np.float32]]:
+        """From a tile's codes (h, w, 3), and what came of the coarser copies there, to its change and maps.
 
-        Maps with one value for the whole photo are added to ``constants``, and unsound tiles to ``faults``, tile by
-        tile.
+        These are (h, w, 3 + channels). Maps with one value for the whole photo are added to ``constants``, and unsound
+        tiles to ``faults``, tile by tile.
         """
 
-        def network(codes: NDArray[Any]) -> NDArray[np.float32]:
-            picture = to_float(codes)
-            # What floats hold beyond white is kept, and changed as its clipped neighbour is.
-            seen = _seen(picture, codes.dtype, view)
-            restored, maps = self._sound(seen, bool(names), averages, faults)
-            # Where the network changes nothing, not a bit of the photo does, however it had to be shown.
-            change = view.back(restored) - view.back(seen) if view else restored - seen
-            if gray:
-                change = change.mean(axis=2, keepdims=True)
-            # In place: to map memory for one more tile takes longer than to compute with it.
-            change *= np.float32(amount)
-            picture = np.add(picture, change, out=None if gray else change)
+        def network(codes: NDArray[Any], coarser: NDArray[Any] | None = None) -> NDArray[np.float32]:
+            seen = show(codes)
+            restored, maps, trust = self._sound(seen, bool(names or constants), averages, faults)
+            change = np.subtract(restored, seen, order="C")
+            if coarser is not None:
+                change = fused(change, trust, coarser[..., :3])
+                maps |= {n: fused_size(maps[n][0], coarser[..., k])[None] for k, n in enumerate(sizes, start=3)}
             for name, values in constants.items():
                 values.append(maps[name])
             planes = [np.moveaxis(maps[name], 0, -1) for name in names]
-            return np.concatenate([picture, *planes], axis=2) if planes else picture
+            return np.concatenate([change, *planes], axis=2) if planes else change
 
         return network
 
-    def _sound(
-        self, seen: Picture, maps: bool, averages: list[NDArray[np.float64]], faults: list[str]
-    ) -> tuple[Picture, Maps]:
+    def _sound(self, seen: Picture, maps: bool, averages: list[NDArray[np.float64]], faults: list[str]) -> Answer:
         """What ``Backend.run`` makes of a tile; what cannot be right is computed in full precision or left out."""
-        restored, planes = self.backend.run(seen, maps, averages)
-        if is_sound(seen, restored):
-            return restored, planes
+        answer = self.backend.run(seen, maps, averages)
+        if is_sound(seen, answer.restored):
+            return answer
         if self._in_full:
-            restored, planes = self._in_full().run(seen, maps, averages)
-            if is_sound(seen, restored):
+            answer = self._in_full().run(seen, maps, averages)
+            if is_sound(seen, answer.restored):
                 faults.append("repeated")
-                return restored, planes
+                return answer
         faults.append("unrestored")
-        return seen, {name: np.nan_to_num(plane) for name, plane in planes.items()}
+        left = np.ones((seen.shape[0] // 2, seen.shape[1] // 2), np.float32)  # by the coarser copies, too
+        return Answer(seen, {name: np.nan_to_num(plane) for name, plane in answer.maps.items()}, left)
 
 
-def _seen(picture: Picture, codes: np.dtype[Any], view: View | None) -> Picture:
-    """What the network is shown: it was taught values in [0, 1], display-referred with the curve of sRGB.
+def _finished(
+    network: Callable[..., NDArray[np.float32]], amount: float, gray: bool, view: View | None
+) -> Callable[..., NDArray[np.float32]]:
+    """``network`` for the photo itself: in the place of the change, the photo with as much of it as is wanted."""
 
-    ``codes`` are what the picture was made from: only of floats can it be anything else.
-    """
-    clipped = np.clip(np.nan_to_num(picture), 0, 1) if codes.kind == "f" else picture
+    def finished(codes: NDArray[Any], coarser: NDArray[Any] | None = None) -> NDArray[np.float32]:
+        values = network(codes, coarser)
+        change = values[..., :3]
+        if view:  # where the network changes nothing, not a bit of the photo does, however it had to be shown
+            seen = _seen(codes, view)
+            change[:] = view.back(seen + change) - view.back(seen)
+        if gray:
+            change[:] = change.mean(axis=2, keepdims=True)
+        # In place: to map memory for one more tile takes longer than to compute with it. What floats hold beyond white
+        # is kept, and changed as its clipped neighbour is.
+        change *= np.float32(amount)
+        change += to_float(codes)
+        return values
+
+    return finished
+
+
+def _plane(spec: MapSpec, plan: Plan, scale: int, folder: Path | None, level: int) -> BlockMeans:
+    """Where a map of a copy of the photo is put together, in blocks that are as large in the photo at every level."""
+    file = folder and folder / (f"{spec.name}-{level}.npy" if level else f"{spec.name}.npy")
+    return BlockMeans(spec.channels, plan.height, plan.width, max(scale >> level, 1) if spec.channels > 1 else 1, file)
+
+
+def _seen(codes: NDArray[Any], view: View | None) -> Picture:
+    """What the network is shown: it was taught values in [0, 1], display-referred with the curve of sRGB."""
+    picture = to_float(codes)
+    clipped = np.clip(np.nan_to_num(picture), 0, 1) if codes.dtype.kind == "f" else picture
     return view.show(clipped) if view else clipped
 
 

@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import isqrt, prod
 from typing import Any, NamedTuple, TypeVar
 
@@ -42,7 +42,7 @@ from deblurcli.errors import TileTooLargeError, UsageError
 LARGEST_TILE = 2048  # px, of those chosen without being asked for
 
 Floats = NDArray[np.float32]
-Network = Callable[[NDArray[Any]], NDArray[Any]]
+Network = Callable[..., NDArray[Any]]  # of a part of the photo, and perhaps of what is beside it at half the size
 Progress = Callable[[int, int], None]
 Result = TypeVar("Result")
 
@@ -106,6 +106,13 @@ class Region:
     def shift(self, rows: int, columns: int) -> Region:
         """This region moved down and to the right."""
         return replace(self, top=self.top + rows, left=self.left + columns)
+
+    @property
+    def halved(self) -> Region:
+        """The same place in a copy of half the size; all sides must be even."""
+        if (self.top | self.left | self.height | self.width) & 1:
+            raise ValueError(f"not to be halved: {self}")
+        return Region(self.top // 2, self.left // 2, self.height // 2, self.width // 2)
 
     def intersection(self, other: Region) -> Region:
         """The pixels in both, an empty region if there are none."""
@@ -230,6 +237,10 @@ class Plan:
         plans = (replace(self, tile=longest) for longest in range(side, 2 * side, self.multiple_of))
         return min((plan for plan in plans if plan._tile_pixels <= side**2), key=lambda plan: plan._all_pixels)
 
+    def halved(self, times: int) -> Plan:
+        """A plan with tiles no larger for a copy that is halved so often."""
+        return replace(self, height=-(-self.height >> times), width=-(-self.width >> times))
+
     def smaller(self) -> Plan | None:
         """This plan with tiles half as long, or None if they cannot sensibly be any smaller."""
         longest = max(self.tile_shape)
@@ -311,7 +322,12 @@ def mirrored(source: NDArray[Any], region: Region) -> NDArray[Any]:
 
 
 def tiled(
-    source: NDArray[Any], network: Network, plan: Plan, progress: Progress | None = None, at_once: int = 1
+    source: NDArray[Any],
+    network: Network,
+    plan: Plan,
+    progress: Progress | None = None,
+    at_once: int = 1,
+    coarser: NDArray[Any] | None = None,
 ) -> Iterator[tuple[Region, Floats]]:
     """Put a photo through a network, tile by tile.
 
@@ -321,6 +337,7 @@ def tiled(
         plan: made for H and W.
         progress: called with tiles done and tiles in all: (0, n) first, then after each tile, (n, n) last.
         at_once: how many tiles ``network`` is given at the same time, if more than one, in other threads.
+        coarser: (⌈H/2⌉, ⌈W/2⌉, …), any dtype, of which ``network`` is given the same part, (h/2, w/2, …), as well.
 
     Yields:
         Regions of the photo and their final values, (region.height, region.width, C) float32. Together the regions
@@ -338,7 +355,7 @@ def tiled(
     above: dict[int, Floats] = {}  # of the row of tiles above, what it shares with this one, by left edge
 
     progress(0, len(plan.tiles))
-    windows = _ahead(lambda tile: _window(source, network, tile), plan.tiles, at_once)
+    windows = _ahead(lambda tile: _window(source, network, tile, coarser), plan.tiles, at_once)
     for done, (tile, values) in enumerate(windows, start=1):
         core = tile.core
         if core.left > 0:
@@ -351,13 +368,13 @@ def tiled(
         progress(done, len(plan.tiles))
 
 
-def passes(progress: Progress | None, count: int) -> list[Progress]:
-    """What each of ``count`` passes over a plan's tiles reports to, so that ``progress`` counts those of all passes."""
+def passes(progress: Progress | None, sizes: Sequence[int]) -> list[Progress]:
+    """What each of several passes over ``sizes`` tiles reports to, so that ``progress`` counts those of all."""
 
-    def of_pass(nth: int) -> Progress:
-        return lambda done, total: progress(nth * total + done, count * total) if progress else None
+    def of_pass(before: int) -> Progress:
+        return lambda done, _: progress(before + done, sum(sizes)) if progress else None
 
-    return [of_pass(nth) for nth in range(count)]
+    return [of_pass(before) for before in accumulate(sizes[:-1], initial=0)]
 
 
 def average(
@@ -428,9 +445,10 @@ def _ahead(compute: Callable[[Tile], Result], tiles: Sequence[Tile], at_once: in
         pool.shutdown(cancel_futures=True)
 
 
-def _window(source: NDArray[Any], network: Network, tile: Tile) -> Floats:
+def _window(source: NDArray[Any], network: Network, tile: Tile, coarser: NDArray[Any] | None) -> Floats:
     """The network's values in the tile's window, (h, w, C), as an array of their own."""
-    output = network(mirrored(source, tile.input))
+    beside = () if coarser is None else (mirrored(coarser, tile.input.halved),)
+    output = network(mirrored(source, tile.input), *beside)
     if output.shape[:2] != tile.input.shape:
         raise ValueError(f"the network made {output.shape[:2]} out of {tile.input.shape}")
     return np.array(output[tile.window.shift(-tile.input.top, -tile.input.left).slices], np.float32)

@@ -14,6 +14,7 @@ from scipy.ndimage import uniform_filter
 from test_restore import Brighter
 
 from deblurcli.arrays import Picture
+from deblurcli.backends.backend import Answer
 from deblurcli.guard import is_sound
 from deblurcli.photo.photo import Photo
 from deblurcli.restore import Deblurrer, load
@@ -70,10 +71,10 @@ class Overflowing(Brighter):
     """Breaks tiles that begin with a bright pixel."""
 
     def run(self, picture: Picture, maps: bool = False, statistics: Any = ()) -> Any:
-        restored, planes = super().run(picture, maps, statistics)
+        restored, planes, _ = super().run(picture, maps, statistics)
         if picture[0, 0, 0] > 0.9:
-            return restored * np.nan, {name: plane * np.nan for name, plane in planes.items()}
-        return restored - np.float32(0.06), planes
+            return Answer(restored * np.nan, {name: plane * np.nan for name, plane in planes.items()})
+        return Answer(restored - np.float32(0.06), planes)
 
 
 def restored(in_full: bool) -> tuple[Photo, Any]:

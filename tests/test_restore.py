@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 import deblurcli
-from deblurcli.arrays import Maps, Picture
+from deblurcli.arrays import Picture
+from deblurcli.backends.backend import Answer
 from deblurcli.backends.torch_backend import choose_device
 from deblurcli.errors import DeviceError, TileTooLargeError, UsageError, WeightsError
 from deblurcli.networks.spec import network_spec
@@ -32,14 +33,12 @@ class Brighter:
     def __init__(self, largest: int = 10**9) -> None:
         self.largest, self.calls = largest, 0
 
-    def run(
-        self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()
-    ) -> tuple[Picture, Maps]:
+    def run(self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()) -> Answer:
         self.calls += 1
         if picture.shape[0] * picture.shape[1] > self.largest:
             raise TileTooLargeError("full")
         planes = {m.name: np.full((m.channels, *picture.shape[:2]), 7, np.float32) for m in self.spec.maps}
-        return picture + np.float32(0.1), planes if maps else {}
+        return Answer(picture + np.float32(0.1), planes if maps else {})
 
     def statistic(self, picture: Picture, known: Sequence[NDArray[Any]] = ()) -> NDArray[Any]:
         raise AssertionError("this network takes no averages")

@@ -273,7 +273,7 @@ def test_colours_reach_every_network_in_its_order(photos: torch.Tensor) -> None:
     network = build_network("iniknet", {"width": 4, "atoms": 2}).eval()
     blurred = next(draw_ahead(photos, SMALL, 0)).blurred
     backend = TorchBackend(network, network_spec("iniknet"), "cpu", "fp32")
-    expected, _ = backend.run(blurred[0].permute(1, 2, 0).numpy())
+    expected, *_ = backend.run(blurred[0].permute(1, 2, 0).numpy())
     found = loop.in_rgb(network, "iniknet")(blurred[:1]).picture[0].permute(1, 2, 0)
     np.testing.assert_allclose(found.detach().numpy(), expected, atol=1e-5)
 

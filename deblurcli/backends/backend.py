@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deblurcli.arrays import Maps, Picture
 from deblurcli.networks.spec import NetworkSpec
+
+
+class Answer(NamedTuple):
+    """What a network makes of a tile.
+
+    Attributes:
+        restored: the tile, (H, W, 3), not clipped.
+        maps: by name, (C, H, W), those with one value for the whole photo (C, 1, 1); empty if not wanted.
+        trust: (H/2, W/2), see ``scales``; None where the network does not say.
+    """
+
+    restored: Picture
+    maps: Maps
+    trust: NDArray[np.float32] | None = None
 
 
 class Backend(Protocol):
@@ -28,9 +42,7 @@ class Backend(Protocol):
     precision: str
     at_once: int
 
-    def run(
-        self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()
-    ) -> tuple[Picture, Maps]:
+    def run(self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()) -> Answer:
         """One tile through the network.
 
         Args:
@@ -38,10 +50,6 @@ class Backend(Protocol):
             maps: whether the coefficient maps are wanted; they cost memory.
             statistics: the whole picture's averages, (C,) each, as many as the spec says; without them the network
                 takes those of ``picture``.
-
-        Returns:
-            The restored tile, same shape, not clipped, and the maps by name, (C, H, W), those with one value for the
-            whole photo (C, 1, 1); empty if not wanted.
 
         Raises:
             TileTooLargeError: the device is out of memory.

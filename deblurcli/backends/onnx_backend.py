@@ -12,7 +12,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from deblurcli.arrays import Maps, Picture
+from deblurcli.arrays import Picture
+from deblurcli.backends.backend import Answer
 from deblurcli.backends.memory import bytes_per_pixel, cpu_budget
 from deblurcli.backends.onnx_outputs import only, outputs
 from deblurcli.errors import DeviceError, TileTooLargeError, WeightsError
@@ -83,7 +84,8 @@ class OnnxBackend:
             onnxruntime.preload_dlls()  # finds CUDA where pip put it
         self._sessions: dict[tuple[str, ...], onnxruntime.InferenceSession] = {}
         self._beginning = Lock()
-        session = self._session("restored")
+        self._trusts = "trust" in outputs(path.read_bytes())
+        session = self._session(*(["restored", "trust"] if self._trusts else ["restored"]))
         got = session.get_providers()[0]
         if got != provider and device != "auto":
             raise DeviceError(f"no device '{device}': ONNX Runtime fell back to {got}", "Use --device cpu.")
@@ -93,13 +95,13 @@ class OnnxBackend:
         self.precision = session.get_modelmeta().custom_metadata_map.get("precision", "fp32")
         self._averages = {i.name: i.shape[1] for i in session.get_inputs() if i.name != "picture"}
 
-    def run(
-        self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()
-    ) -> tuple[Picture, Maps]:
+    def run(self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()) -> Answer:
         """See ``Backend.run``."""
         names = [m.name for m in self.spec.maps] if maps else []
-        image, *planes = self._fetch(["restored", *names], picture, statistics)
-        return np.ascontiguousarray(image.transpose(1, 2, 0)), dict(zip(names, planes, strict=True))
+        trusted = ["trust"] if self._trusts else []
+        image, *planes = self._fetch(["restored", *trusted, *names], picture, statistics)
+        trust = planes.pop(0)[0] if trusted else None
+        return Answer(np.ascontiguousarray(image.transpose(1, 2, 0)), dict(zip(names, planes, strict=True)), trust)
 
     def statistic(self, picture: Picture, known: Sequence[NDArray[Any]] = ()) -> NDArray[Any]:
         """See ``Backend.statistic``."""

@@ -6,7 +6,8 @@ The contract of such a file, also for other programs than this one:
   ``min_size``;
 * for networks that average over the whole picture, inputs ``average_0`` … (1, C, 1, 1), NaN where the average is to be
   this picture's own, and outputs ``look_0`` … (1, C, H / s, W / s): the average of ``look_k`` is ``average_k``;
-* output ``restored`` (1, 3, H, W), not clipped, and one output per map of the network, all float32;
+* output ``restored`` (1, 3, H, W), not clipped; for networks made for it ``trust`` (1, 1, H/2, W/2), how far they trust
+  themselves against a halved copy of the picture (see ``scales``); and one output per map of the network, all float32;
 * for networks that filter the picture with fixed kernels, these as outputs ``kernels_…`` (1, …):
   see ``Backend.kernels``;
 * metadata ``format``, ``network``, ``tag``, ``precision``, ``multiple_of``, ``min_size``, ``licence``.
@@ -34,6 +35,7 @@ from torch import Tensor, nn
 
 from deblurcli.errors import DeblurError
 from deblurcli.networks.blocks import AtomDictionary
+from deblurcli.networks.iniknet_fast import INIKNetFast
 from deblurcli.networks.spec import NetworkSpec
 
 FORMAT = "deblur-onnx-1"
@@ -71,7 +73,8 @@ class Contract(nn.Module):
         if self.bare:
             return (image.float().clamp(0, 1),)
         kernels = (kernel.unsqueeze(0) for kernel in self.network.kernels().values())  # type: ignore[operator]
-        return tuple(t.float() for t in (image, *(restored.maps[m.name] for m in spec.maps), *looks, *kernels))
+        trust = () if restored.trust is None else (restored.trust,)
+        return tuple(t.float() for t in (image, *trust, *(restored.maps[m.name] for m in spec.maps), *looks, *kernels))
 
 
 def export_onnx(
@@ -97,7 +100,8 @@ def export_onnx(
     inputs = ["picture", *(f"average_{k}" for k in range(statistics))]
     outputs = ["restored"]
     if not bare:
-        outputs += [m.name for m in spec.maps] + [f"look_{k}" for k in range(statistics)]
+        trusts = isinstance(network, INIKNetFast)
+        outputs += ["trust"] * trusts + [m.name for m in spec.maps] + [f"look_{k}" for k in range(statistics)]
         outputs += [f"kernels_{name}" for name in network.kernels()]  # type: ignore[operator]
     least, most = max(spec.min_size // spec.multiple_of, 2), LARGEST_SIDE // spec.multiple_of
     rows, columns = (torch.export.Dim(name, min=least, max=most) for name in ("rows", "columns"))
@@ -158,16 +162,21 @@ def _sums_last(graph: Any) -> None:
     filter is done, instead of keeping what all of them made until then.
     """
     makers = {name: node for node in graph.node for name in node.output}
-    node = makers["restored"]
-    while node.op_type != "Add" and node.input[0] in makers:
-        node = makers[node.input[0]]
-    last: set[str] = set()
-    to_look_at = [node]
-    while to_look_at:
-        node = to_look_at.pop()
-        if node.op_type == "Add":
-            last.update(node.output)
-            to_look_at += [makers[name] for name in node.input if name in makers]
+
+    def found(node: Any, through: tuple[str, ...]) -> Iterator[Any]:
+        """The node and those that its value comes from by nothing but these operations."""
+        yield node
+        for name in node.input if node.op_type in through else ():
+            if name in makers and makers[name].op_type in through:
+                yield from found(makers[name], through)
+
+    def terms(node: Any) -> list[Any]:
+        return list(found(node, ("Add",)))
+
+    # What else is done to the sum, pixel by pixel, comes behind it.
+    by_pixel = found(makers["restored"], ("Add", "Sub", "Mul", "ReduceSum", "Cast", "Identity", "Clip", "Expand"))
+    sums = max((terms(node) for node in by_pixel if node.op_type == "Add"), key=len, default=[])
+    last = {name for node in sums for name in node.output}
     first, behind = [], []
     for node in graph.node:
         if last.intersection((*node.input, *node.output)):

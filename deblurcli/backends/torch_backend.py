@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deblurcli.arrays import Maps, Picture
+from deblurcli.arrays import Picture
 from deblurcli.backends import ONNX_DEVICES
+from deblurcli.backends.backend import Answer
 from deblurcli.backends.memory import BYTES_PER_PIXEL, bytes_per_pixel, cpu_budget, keep_freed_memory
 from deblurcli.errors import DeviceError, TileTooLargeError
 from deblurcli.networks.blocks import channels_last, full_precision
@@ -81,19 +82,18 @@ class TorchBackend:
         if self._device.type == "cpu":
             keep_freed_memory()
 
-    def run(
-        self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()
-    ) -> tuple[Picture, Maps]:
+    def run(self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()) -> Answer:
         """See ``Backend.run``."""
 
-        def restore(batch: Tensor) -> tuple[Picture, Maps]:
+        def restore(batch: Tensor) -> Answer:
             given = {"statistics": self._tensors(statistics)} if statistics else {}
             restored = self._forward(batch, maps=maps, **given)
             image = restored.picture.float()
             if self.spec.channel_order == "bgr":
                 image = image.flip(1)
             planes = {name: plane[0].float().cpu().numpy() for name, plane in restored.maps.items()}
-            return image[0].permute(1, 2, 0).cpu().numpy(), planes
+            trust = None if restored.trust is None else restored.trust[0, 0].float().cpu().numpy()
+            return Answer(image[0].permute(1, 2, 0).cpu().numpy(), planes, trust)
 
         return self._on_device(restore, picture)
 

@@ -156,7 +156,8 @@ class INIKNetFast(nn.Module):
     def forward(self, x: Tensor, maps: bool = False) -> Restored:
         """(B, 3, H, W) display-referred RGB in [0, 1] → ``Restored`` with trust and maps.
 
-        Maps are mu, omega, defocus_size, defocus_spread, coarse_trust, chroma and blur_radius. While training there is no map omega.
+        Maps are mu, omega, defocus_size, defocus_spread, coarse_trust, chroma and blur_radius; while training there is
+        no omega.
 
         H and W must be multiples of 16 (8 below four levels) and at least 64 (8 · 2^(levels − 1)).
         """

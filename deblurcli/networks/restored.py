@@ -21,8 +21,8 @@ class Restored:
         auxiliary: further pictures at 1, 1/2 …, which only a loss of their own looks at; empty at inference.
         scaling: how the network scales its input down for them: bilinear interpolation without antialiasing, or by
             leaving out pixels (nearest).
-        trust: (B, 1, H/2, W/2) in [0, 1]: how far the network trusts its own account of what a halved copy of the picture
-            shows as well, against what comes of that copy (``scales.fused``). None for ½ everywhere.
+        trust: (B, 1, H/2, W/2) in [0, 1]: how far the network trusts what it made of that which a halved copy of the
+            picture shows as well, against what comes of the copy (α in ``scales``). None for ½ everywhere.
     """
 
     picture: Tensor

@@ -23,6 +23,8 @@ class MapSpec:
         shown: what the colours of every picture of it span; what lies beyond has the colour of the end. None for range.
         logarithmic: colours follow asinh(v), for values of many magnitudes.
         per_photo: one value for the whole photo, (B, C, 1, 1), and not one per pixel.
+        across_scales: a length in px that grows with the blur; where blur is wide, halved copies of the photo know it
+            (``scales.fused_size``).
     """
 
     name: str
@@ -35,6 +37,7 @@ class MapSpec:
     shown: tuple[float, float] | None = None
     logarithmic: bool = False
     per_photo: bool = False
+    across_scales: bool = False
 
     @property
     def channels(self) -> int:
@@ -75,6 +78,7 @@ class NetworkSpec:
             it looks no farther than ``context``. Its ``statistic(x, known)`` returns the map (B, C, h, w) whose average
             is number ``len(known)``, and its ``forward`` takes them all as ``statistics``, each (B, C, 1, 1), so that
             tiles can be told what the whole picture has.
+        coarse_to_fine: made to restore halved copies of a photo as well (``scales``).
         config: the class's arguments that make this network of it, where they are not its defaults.
         untrained: there never will be weights; it runs with random ones. For tests; not shown to users.
         url: of the paper. about: what people need to know of it, for tables; the paper where empty.
@@ -93,6 +97,7 @@ class NetworkSpec:
     channel_order: Literal["rgb", "bgr"]
     maps: tuple[MapSpec, ...]
     statistics: int = 0
+    coarse_to_fine: bool = False
     config: dict[str, Any] = field(default_factory=dict, hash=False)
     untrained: bool = False
     url: str = ""
@@ -146,6 +151,17 @@ BLUR_RADIUS = MapSpec(
     (0.0, None),
     "Radius of the disc that a point of light has become here.",
     shown=(0.0, 16.0),
+    across_scales=True,
+)
+TRUST_MAPS = (
+    MapSpec(
+        "coarse_trust",
+        "α",
+        "1",
+        (0.0, 1.0),
+        "Of what a halved copy of the photo shows as well, how much is taken from the photo itself.",
+    ),
+    MapSpec("chroma", "κ", "1", (0.0, 1.0), "Share of the change that the colours take, beside the brightness."),
 )
 
 GGKMNET_PAPER = (
@@ -291,14 +307,15 @@ NETWORKS: dict[str, NetworkSpec] = {
             title="INIKNet-fast",
             paper="this project: INIKNet's head with a half-resolution predictor and a pyramid of inverse kernels",
             build="deblurcli.networks.iniknet_fast:INIKNetFast",
-            parameters=1_028_401,
+            parameters=1_028_467,
             cost=66,
             multiple_of=16,
             min_size=64,
             context=112,
             halo=80,
             channel_order="rgb",
-            maps=(*_mixture_maps((5, 9, 15), 10, PYRAMID, 1000.0), BLUR_RADIUS),
+            maps=(*_mixture_maps((5, 9, 15), 10, PYRAMID, 1000.0), *TRUST_MAPS, BLUR_RADIUS),
+            coarse_to_fine=True,
             about="ours; INIKNet's filtering behind a half-resolution predictor, with a pyramid of inverse kernels",
         ),
         NetworkSpec(
@@ -376,10 +393,10 @@ NETWORKS: dict[str, NetworkSpec] = {
             cost=1.42,
             multiple_of=8,
             min_size=32,
-            context=55,
+            context=56,
             halo=48,
             channel_order="rgb",
-            maps=(*_mixture_maps((3, 5), 2, ("",), 1000.0), BLUR_RADIUS),
+            maps=(*_mixture_maps((3, 5), 2, ("",), 1000.0), *TRUST_MAPS, BLUR_RADIUS),
             untrained=True,
         ),
     )

@@ -49,7 +49,8 @@ class Recipe:
         crop, batch: size in px and number of the pairs of one step.
         scales: how many sizes of each pair are restored, at most: the pair, its half … (``training.scales``).
         scale_weight: what the loss of a scale counts compared with that of the next finer one.
-        wide_share: share of the steps that are drawn as ``wide`` says, in the shape of a recipe: larger crops, wider blur.
+        wide_share: share of the steps that are drawn as ``wide`` says, in the shape of a recipe: larger crops, wider
+            blur.
         learning_rate: on the plateau; reached linearly over ``warmup`` steps and left only by a cool-down.
         atom_steps: of the fit that the atoms start from (``training.dictionary``); 0 starts them at random.
         atom_pace: the atoms' share of the learning rate: everything else hangs on them, and sine networks are touchy.

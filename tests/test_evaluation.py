@@ -24,7 +24,7 @@ from deblurcli.evaluation.bench import MARGIN, Bench, Blurred, defocus
 from deblurcli.evaluation.drawn import FONTS, dead_leaves, drawn_pictures, page
 from deblurcli.evaluation.metrics import psnr
 from deblurcli.evaluation.results import readme_table, write_report
-from deblurcli.evaluation.rows import Row, gain_summary, means
+from deblurcli.evaluation.rows import Row, Values, gain_summary, means
 from deblurcli.evaluation.sheet import choose, detail, write_sheet
 from deblurcli.evaluation.suites import SUITES, Report, run_suites
 from deblurcli.evaluation.timing import Case, markdown, measure
@@ -261,6 +261,24 @@ def test_a_network_that_does_nothing(sharp_photos: Path, pairs: Path, tiny: Benc
         write_sheet(tmp_path / "none.png", {"edge": report.rows["edge"]})
 
 
+def pair_row(photo: str, group: str, gain: float, out_of_focus: float | None = None) -> Row:
+    values = {"psnr": gain} | ({} if out_of_focus is None else {"psnr out of focus": out_of_focus})
+    return Row({"photo": photo, "group": group}, {m: {"input": 20.0, "deblur": 20 + v} for m, v in values.items()})
+
+
+PAIRS = [pair_row("a", "lytro", 1, 3), pair_row("b", "lytro", -1), pair_row("c", "pixel4", 2), pair_row("d", "tsai", 4)]
+
+
+def test_groups_of_pairs_are_summed_up_each() -> None:
+    summary = photos.real_summary(PAIRS)
+    deblur = {measure: values["deblur"] for measure, values in summary.items()}
+    assert (deblur["gain"], deblur["gain lytro"], deblur["gain pixel4"], deblur["gain tsai"]) == (1.5, 0, 2, 4)
+    assert (deblur["worst lytro"], deblur["made worse lytro"], deblur["worst pixel4"]) == (-1, 0.5, 2)
+    assert deblur["gain out of focus"] == deblur["gain out of focus lytro"] == 3
+    assert "gain out of focus pixel4" not in summary
+    assert "gain lytro" not in photos.real_summary(PAIRS[:2])
+
+
 def test_baselines_stand_beside_the_network(sharp_photos: Path, tiny: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthetic, "RADII", (2.0,))
     monkeypatch.setattr(synthetic, "OTHER_NOISE", ())
@@ -368,6 +386,22 @@ def test_readme_tells_of_what_was_measured(tmp_path: Path) -> None:
     write_report(tmp_path / "text.json", "deblur evaluate", "a network", Report({"text": rows}), {})
     (added,) = [line for line in readme_table(tmp_path).splitlines() if line not in before]
     assert added.endswith("before and after | 0.6 → 3.3 px |")
+
+
+def test_readme_has_a_row_for_each_set_of_pairs(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "results", tmp_path, dirs_exist_ok=True)
+    quality = json.loads((tmp_path / "quality.json").read_text())
+
+    def lines(summary: Values) -> list[str]:
+        quality["suites"]["real"]["summary"] = summary
+        (tmp_path / "quality.json").write_text(json.dumps(quality))
+        return readme_table(tmp_path).splitlines()
+
+    without = lines(photos.real_summary(PAIRS[:2]))
+    phone, camera = [line for line in lines(photos.real_summary(PAIRS)) if "… of them" in line]
+    assert not [line for line in without if "… of them" in line]
+    assert "Pixel 4" in phone and phone.endswith("**+2.00 dB** ± 0.00; 0% made worse, the worst by 0.00 dB |")
+    assert "Lytro" in camera and camera.endswith("50% made worse, the worst by -1.00 dB; out of focus +3.00 dB |")
 
 
 def test_two_truths_are_refused(tmp_path: Path) -> None:

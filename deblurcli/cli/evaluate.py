@@ -30,7 +30,9 @@ CROPS = ("whole", "iniknet", "p2ikt")
     "all: all that can run here. May be repeated.",
 )
 @click.option("--photos", type=click.Path(path_type=Path), help="Folder of sharp photos.  [default: drawn pictures]")
-@click.option("--pairs", type=click.Path(path_type=Path), help="Folder of real pairs, blurred and sharp.")
+@click.option(
+    "--pairs", type=click.Path(path_type=Path), help="Folder of real pairs, blurred and sharp, or of such folders."
+)
 @click.option(
     "--layout",
     type=click.Choice(["auto", *LAYOUTS]),
@@ -69,7 +71,8 @@ def evaluate(
     \b
     deblur evaluate --suite all
     deblur evaluate --suite all --photos valid/ --pairs pairs/ --baselines -o results/quality.json
-    deblur evaluate --suite real --pairs pairs/ --sheet sheet.png      NAME_blur.png and NAME_sharp.png
+    deblur evaluate --suite real --pairs pairs/ --sheet sheet.png      NAME_blur.png and NAME_sharp.png,
+                                                                       also in folders by sets
     deblur evaluate --suite real --pairs DPDD/test_c --layout dpdd     and what papers report on it
     """
     from deblurcli.evaluation.bench import Bench

@@ -33,7 +33,7 @@ class Bench:
 
     Attributes:
         photos: folder of sharp photos; None for drawn pictures.
-        pairs: folder of real pairs, as ``datasets.pairs.find_pairs`` finds them.
+        pairs: folder of real pairs, or of several sets of them, as ``datasets.pairs.find_pairs`` finds them.
         baselines: also measure what simple sharpening and classic deconvolution reach.
         layout: of the pairs, a key of ``LAYOUTS``; "auto" goes by names.
         protocol: what pairs are cut to, a key of ``CROPS``; "auto" for what most papers score on this data set.

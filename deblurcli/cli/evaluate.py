@@ -13,7 +13,7 @@ from deblurcli.cli.options import network_options
 if TYPE_CHECKING:
     from deblurcli.evaluation.suites import Report
 
-SUITES = ("synthetic", "real", "sharp", "noise", "edge", "text", "maps", "seams")
+SUITES = ("synthetic", "wide", "real", "sharp", "noise", "edge", "text", "maps", "seams")
 LAYOUTS = ("dpdd", "lfdof", "realdof", "rtf", "ded", "cuhk", "multifocus")
 CROPS = ("whole", "iniknet", "p2ikt")
 
@@ -25,7 +25,8 @@ CROPS = ("whole", "iniknet", "p2ikt")
     type=click.Choice(["all", *SUITES]),
     multiple=True,
     required=True,
-    help="synthetic: gain per blur radius · real: gain on real pairs · sharp: do no harm · noise: is it amplified · "
+    help="synthetic: gain per blur radius · wide: the same at 10 to 40 px · real: gain on real pairs · "
+    "sharp: do no harm · noise: is it amplified · "
     "edge: sharpness and overshoot · text: can it be read · maps: do they tell the blur · seams: tiled vs untiled · "
     "all: all that can run here. May be repeated.",
 )

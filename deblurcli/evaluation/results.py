@@ -98,6 +98,12 @@ def readme_table(folder: Path) -> str:
         "|---|---|",
         f"| {photos} sharp photos, blurred by a radius of {smallest} to {largest} px: change of PSNR "
         f"| {gain('synthetic')} |",
+        *line(
+            "wide",
+            "gain",
+            "wide blur, radius 10 to 40 px, on pictures of 2 megapixels: change of PSNR",
+            lambda: gain("wide"),
+        ),
         f"| {len(suites['real']['rows'])} real photos, partly out of focus, against focus stacks | {gain('real')} |",
         *line("real", "gain out of focus", "… where they are out of focus", lambda: gain("real", " out of focus")),
         *line("real", "gain in focus", "… where they are in focus", lambda: gain("real", " in focus")),

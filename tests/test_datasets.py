@@ -33,6 +33,29 @@ def test_suffixes(layout: str, tmp_path: Path) -> None:
     assert found(tmp_path, layout) == [("a_1", "a_1_sharp.png", "a"), ("b", "b_sharp.tif", "b")]
 
 
+@pytest.mark.parametrize("layout", ["auto", "multifocus"])
+def test_folders_of_pairs_are_sets(layout: str, tmp_path: Path) -> None:
+    names = {
+        "phone": ("p1", "p2"),
+        "camera": ("camera_1", "camera_2"),
+        "mixed": ("x_1", "x_2", "y_1", "y_2"),
+        "uneven": ("x_1", "x_2", "z_1"),
+    }
+    for name, pairs in names.items():
+        make(tmp_path / name, *(f"{pair}_{kind}.png" for pair in pairs for kind in ("blur", "sharp")))
+    make(tmp_path, "single/portrait.jpg", "half/a_blur.png")
+    groups = {"phone": "phone", "camera": "camera", "mixed/x": "x", "mixed/y": "y", "uneven": "uneven"}
+    assert found(tmp_path, layout) == [
+        (f"{name}/{pair}", f"{name}/{pair}_sharp.png", groups.get(f"{name}/{pair[0]}") or groups[name])
+        for name in sorted(names)
+        for pair in names[name]
+    ]
+    assert [group for *_, group in found(tmp_path / "phone", layout)] == ["p1", "p2"]
+    make(tmp_path, "phone/p3_blur.png")
+    with pytest.raises(UsageError, match=r"p3_blur\.png: has no reference"):
+        find_pairs(tmp_path, layout)
+
+
 @pytest.mark.parametrize("layout", ["auto", "dpdd"])
 def test_dpdd_tests_on_the_combined_picture(layout: str, tmp_path: Path) -> None:
     make(

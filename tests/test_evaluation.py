@@ -18,17 +18,17 @@ from PIL import Image
 from deblurcli.arrays import Picture
 from deblurcli.cli.evaluate import SUITES as NAMES
 from deblurcli.errors import DeblurError, UsageError
-from deblurcli.evaluation import edge, photos, synthetic, text
+from deblurcli.evaluation import edge, maps, photos, synthetic, text, wide
 from deblurcli.evaluation.baselines import richardson_lucy, unsharp, wiener
-from deblurcli.evaluation.bench import MARGIN, Bench, Blurred, defocus
+from deblurcli.evaluation.bench import MARGIN, Bench, Blurred, blur_evenly, defocus
 from deblurcli.evaluation.drawn import FONTS, dead_leaves, drawn_pictures, page
 from deblurcli.evaluation.metrics import psnr
 from deblurcli.evaluation.results import readme_table, write_report
-from deblurcli.evaluation.rows import Row, gain_summary, means
+from deblurcli.evaluation.rows import Row, Values, gain_summary, means
 from deblurcli.evaluation.sheet import choose, detail, write_sheet
 from deblurcli.evaluation.suites import SUITES, Report, run_suites
 from deblurcli.evaluation.timing import Case, markdown, measure
-from deblurcli.evaluation.validation import CROP, validation_cases
+from deblurcli.evaluation.validation import CROP, LENSES, validation_cases
 from deblurcli.evaluation.validation import MARGIN as VALIDATION_MARGIN
 from deblurcli.restore import load
 from deblurcli.synthesis.psf import Lens
@@ -143,6 +143,113 @@ def test_what_is_out_of_focus_is_found() -> None:
     assert mask[:, middle + 12 :][edges[:, middle + 12 :]].mean() > 0.95
     assert mask[:, : middle - 12].mean() == 0
     assert not photos.out_of_focus(case.sharp, case.sharp).any()
+
+
+# ---- wide blur ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """For small mosaics: photos as large as a part, upright, too small, as large as a mosaic, larger than a part."""
+    monkeypatch.setattr(wide, "PART", (60, 80))
+    monkeypatch.setattr(wide, "GRID", (2, 2))
+    monkeypatch.setattr(wide, "REACH", 10)
+    monkeypatch.setattr(wide, "RADII", (2.0, 4.0))
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    codes = (LEAVES * 255).round().astype(np.uint8)
+    sizes = {"a": (60, 80), "b": (80, 60), "c": (59, 200), "d": (120, 160), "e": (64, 90)}
+    for number, (name, (height, width)) in enumerate(sizes.items()):
+        top = 70 * number
+        Image.fromarray(codes[top : top + height, top : top + width]).save(folder / f"{name}.png")
+    return folder
+
+
+def test_small_photos_become_one_large_picture(many_photos: Path, tiny: Bench) -> None:
+    bench = Bench(tiny.deblurrer, many_photos)
+    sharp = dict(bench.sharp_pictures())
+    alone, together = wide.mosaics(bench)
+    assert (alone.name, together.name) == ("d", "a, b, e")
+    np.testing.assert_array_equal(alone.picture, sharp["d"])
+    parts = {"a": sharp["a"], "b": np.rot90(sharp["b"]), "e": sharp["e"][2:62, 5:85]}
+    for name, place in together.photos:
+        np.testing.assert_array_equal(together.picture[place], parts[name][10:-10, 10:-10])
+    assert together.picture.shape == (120, 160, 3)
+    np.testing.assert_array_equal(together.picture[60:, 80:], sharp["a"][:, ::-1])
+
+
+def test_wide_blur(many_photos: Path, tiny: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    restored: list[tuple[int, ...]] = []
+
+    class Watched(Idle):
+        def restore(self, picture: Picture, tile: object = "auto") -> Picture:
+            restored.append(picture.shape)
+            return picture
+
+    bench = Watched(tiny.deblurrer, many_photos, baselines=True)
+    report = run_suites(("wide",), bench)
+    assert restored == [(120, 160, 3)] * 4  # whole pictures
+    rows = [(r.labels["photo"], r.labels["radius"]) for r in report.rows["wide"]]
+    assert rows == [("d", 2), ("d", 4), *((name, radius) for radius in (2, 4) for name in "abe")]
+    summary = report.summaries()["wide"]
+    assert {"gain", "±", "worst", "made worse", "psnr", "gain R=2", "gain R=4"} <= summary.keys()
+    assert summary["gain R=2"]["deblur"] == 0 and list(summary["gain"]) == ["input", "deblur", "unsharp"]
+    assert all(r.values["psnr"]["input"] < 40 for r in report.rows["wide"])
+    monkeypatch.setattr(wide, "MOST", 1)
+    again = run_suites(("wide",), bench).rows["wide"]
+    assert again == report.rows["wide"][:2]
+
+    for name in "abde":
+        (many_photos / f"{name}.png").unlink()
+    with pytest.raises(UsageError, match=r"'wide' cannot run: .* has no photo of 80 × 60 px or more"):
+        run_suites(("wide",), bench)
+
+
+def test_nothing_blurs_into_a_photo_from_beside_it(monkeypatch: pytest.MonkeyPatch, tiny: Bench) -> None:
+    monkeypatch.setattr(wide, "PART", (200, 240))
+    monkeypatch.setattr(wide, "GRID", (1, 2))
+
+    def seen(beside: float, lens: Lens) -> Picture:
+        pictures = [("photo", LEAVES[:200, :240]), ("beside", np.full((200, 240, 3), beside, np.float32))]
+        monkeypatch.setattr(Bench, "sharp_pictures", lambda bench: iter(pictures))
+        (mosaic,) = wide.mosaics(tiny)
+        (_, place), _ = mosaic.photos
+        blurred = blur_evenly(mosaic.picture, max(wide.RADII), lens, 0.0, torch.Generator())
+        assert blurred.shape == mosaic.picture.shape == (200, 480, 3)
+        return blurred[place]
+
+    for seed in range(8):  # lenses of all kinds
+        lens = LENSES.draw(1, torch.Generator().manual_seed(seed))
+        beside_black, beside_white = (seen(level, lens) for level in (0.0, 1.0))
+        assert np.abs(beside_black - beside_white).max() <= 1.01 / 255
+        assert beside_black.std() > 0.01
+
+
+def test_a_tilted_plane_goes_from_sharp_to_soft() -> None:
+    blurred, radius = maps.tilted(LEAVES, torch.Generator().manual_seed(0))
+    assert (radius.min(), radius.max()) == pytest.approx(maps.PLANE)
+    steps = [np.diff(radius, axis=axis) for axis in (0, 1)]
+    assert all(step.min() == pytest.approx(step.max(), abs=1e-3) for step in steps)
+    gradient = np.hypot(*np.gradient(blurred.mean(axis=2)))
+    bands = [gradient[(low < radius) & (radius < high)].mean() for low, high in ((1, 6), (6, 15), (15, 40))]
+    assert bands == sorted(bands, reverse=True) and bands[0] > 2 * bands[2]
+
+
+def test_planes_are_summed_up_by_themselves() -> None:
+    def made(kind: str, truth: np.ndarray, **labels: object) -> Row:
+        pixels = np.stack([truth, 1 + 2 * truth])
+        values = {"Spearman": {"defocus_size": 1.0}, "median": {"defocus_size": float(np.median(pixels[1]))}}
+        return Row({"photo": "a", "kind": kind, **labels}, values, pixels=pixels)
+
+    usual = [made("even", np.full(9, radius), radius=radius) for radius in (1.0, 4.0)]
+    usual.append(made("scene", np.arange(1.0, 9)))
+    plane = made("plane", np.linspace(*maps.PLANE, 500))
+    before, after = maps.maps_summary(usual), maps.maps_summary([*usual, plane])
+    assert {measure: after[measure] for measure in before} == before
+    assert after["Spearman within a plane, 1 to 40 px"] == {"defocus_size": 1.0}
+    for radius in maps.WIDE_RADII:
+        assert after[f"median on planes R={radius:g}"]["defocus_size"] == pytest.approx(1 + 2 * radius, rel=0.02)
+    assert after["error on planes, px"]["defocus_size"] == pytest.approx(0, abs=1e-6)
 
 
 # ---- edges --------------------------------------------------------------------------------------------------------
@@ -261,6 +368,24 @@ def test_a_network_that_does_nothing(sharp_photos: Path, pairs: Path, tiny: Benc
         write_sheet(tmp_path / "none.png", {"edge": report.rows["edge"]})
 
 
+def pair_row(photo: str, group: str, gain: float, out_of_focus: float | None = None) -> Row:
+    values = {"psnr": gain} | ({} if out_of_focus is None else {"psnr out of focus": out_of_focus})
+    return Row({"photo": photo, "group": group}, {m: {"input": 20.0, "deblur": 20 + v} for m, v in values.items()})
+
+
+PAIRS = [pair_row("a", "lytro", 1, 3), pair_row("b", "lytro", -1), pair_row("c", "pixel4", 2), pair_row("d", "tsai", 4)]
+
+
+def test_groups_of_pairs_are_summed_up_each() -> None:
+    summary = photos.real_summary(PAIRS)
+    deblur = {measure: values["deblur"] for measure, values in summary.items()}
+    assert (deblur["gain"], deblur["gain lytro"], deblur["gain pixel4"], deblur["gain tsai"]) == (1.5, 0, 2, 4)
+    assert (deblur["worst lytro"], deblur["made worse lytro"], deblur["worst pixel4"]) == (-1, 0.5, 2)
+    assert deblur["gain out of focus"] == deblur["gain out of focus lytro"] == 3
+    assert "gain out of focus pixel4" not in summary
+    assert "gain lytro" not in photos.real_summary(PAIRS[:2])
+
+
 def test_baselines_stand_beside_the_network(sharp_photos: Path, tiny: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthetic, "RADII", (2.0,))
     monkeypatch.setattr(synthetic, "OTHER_NOISE", ())
@@ -285,9 +410,10 @@ def test_all_that_can_run_and_what_cannot(tiny: Bench, monkeypatch: pytest.Monke
         monkeypatch.setitem(SUITES, name, replace(suite, rows=fake(name)))
     monkeypatch.setattr(shutil, "which", lambda program: None)
     report = run_suites(("all",), tiny)
-    assert ran == ["synthetic", "sharp", "noise", "edge", "maps", "seams"]
+    assert ran == ["synthetic", "wide", "sharp", "noise", "edge", "maps", "seams"]
     assert list(report.rows) == [
         "synthetic (drawn)",
+        "wide (drawn)",
         "sharp (drawn)",
         "noise (drawn)",
         "edge",
@@ -368,6 +494,36 @@ def test_readme_tells_of_what_was_measured(tmp_path: Path) -> None:
     write_report(tmp_path / "text.json", "deblur evaluate", "a network", Report({"text": rows}), {})
     (added,) = [line for line in readme_table(tmp_path).splitlines() if line not in before]
     assert added.endswith("before and after | 0.6 → 3.3 px |")
+
+
+def test_readme_tells_of_wide_blur(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "results", tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.glob("*.json"):
+        content = json.loads(path.read_text())
+        content.get("suites", {}).pop("wide", None)
+        path.write_text(json.dumps(content))
+    before = readme_table(tmp_path).splitlines()
+    rows = [row("a", 1.0, radius=10.0), row("a", -0.5, radius=40.0)]
+    write_report(tmp_path / "wide.json", "deblur evaluate", "a network", Report({"wide": rows}), {})
+    (added,) = [line for line in readme_table(tmp_path).splitlines() if line not in before]
+    assert added.startswith("| wide blur, radius 10 to 40 px")
+    assert added.endswith("**+0.25 dB** ± 0.00; 50% made worse, the worst by -0.50 dB |")
+
+
+def test_readme_has_a_row_for_each_set_of_pairs(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "results", tmp_path, dirs_exist_ok=True)
+    quality = json.loads((tmp_path / "quality.json").read_text())
+
+    def lines(summary: Values) -> list[str]:
+        quality["suites"]["real"]["summary"] = summary
+        (tmp_path / "quality.json").write_text(json.dumps(quality))
+        return readme_table(tmp_path).splitlines()
+
+    without = lines(photos.real_summary(PAIRS[:2]))
+    phone, camera = [line for line in lines(photos.real_summary(PAIRS)) if "… of them" in line]
+    assert not [line for line in without if "… of them" in line]
+    assert "Pixel 4" in phone and phone.endswith("**+2.00 dB** ± 0.00; 0% made worse, the worst by 0.00 dB |")
+    assert "Lytro" in camera and camera.endswith("50% made worse, the worst by -1.00 dB; out of focus +3.00 dB |")
 
 
 def test_two_truths_are_refused(tmp_path: Path) -> None:

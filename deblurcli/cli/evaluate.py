@@ -13,7 +13,7 @@ from deblurcli.cli.options import network_options
 if TYPE_CHECKING:
     from deblurcli.evaluation.suites import Report
 
-SUITES = ("synthetic", "real", "sharp", "noise", "edge", "text", "maps", "seams")
+SUITES = ("synthetic", "wide", "real", "sharp", "noise", "edge", "text", "maps", "seams")
 LAYOUTS = ("dpdd", "lfdof", "realdof", "rtf", "ded", "cuhk", "multifocus")
 CROPS = ("whole", "iniknet", "p2ikt")
 
@@ -25,12 +25,15 @@ CROPS = ("whole", "iniknet", "p2ikt")
     type=click.Choice(["all", *SUITES]),
     multiple=True,
     required=True,
-    help="synthetic: gain per blur radius · real: gain on real pairs · sharp: do no harm · noise: is it amplified · "
+    help="synthetic: gain per blur radius · wide: the same at 10 to 40 px · real: gain on real pairs · "
+    "sharp: do no harm · noise: is it amplified · "
     "edge: sharpness and overshoot · text: can it be read · maps: do they tell the blur · seams: tiled vs untiled · "
     "all: all that can run here. May be repeated.",
 )
 @click.option("--photos", type=click.Path(path_type=Path), help="Folder of sharp photos.  [default: drawn pictures]")
-@click.option("--pairs", type=click.Path(path_type=Path), help="Folder of real pairs, blurred and sharp.")
+@click.option(
+    "--pairs", type=click.Path(path_type=Path), help="Folder of real pairs, blurred and sharp, or of such folders."
+)
 @click.option(
     "--layout",
     type=click.Choice(["auto", *LAYOUTS]),
@@ -69,7 +72,8 @@ def evaluate(
     \b
     deblur evaluate --suite all
     deblur evaluate --suite all --photos valid/ --pairs pairs/ --baselines -o results/quality.json
-    deblur evaluate --suite real --pairs pairs/ --sheet sheet.png      NAME_blur.png and NAME_sharp.png
+    deblur evaluate --suite real --pairs pairs/ --sheet sheet.png      NAME_blur.png and NAME_sharp.png,
+                                                                       also in folders by sets
     deblur evaluate --suite real --pairs DPDD/test_c --layout dpdd     and what papers report on it
     """
     from deblurcli.evaluation.bench import Bench

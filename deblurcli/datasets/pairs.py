@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -20,8 +21,8 @@ SHARP = {"target", "gt", "groundtruth", "sharp", "reference", "allinfocus", "aif
 # their dual pixels elsewhere.
 PREFERRED = {"test", "test_c"}
 EXPECTED = (
-    "Expected NAME_blur.* beside NAME_sharp.*, or two folders called like source and target, input and gt, "
-    "or blur and sharp."
+    "Expected NAME_blur.* beside NAME_sharp.*, folders of such, or two folders called like source and target, "
+    "input and gt, or blur and sharp."
 )
 
 
@@ -33,7 +34,7 @@ class Pair:
         name: different for each pair of a folder.
         blurred, sharp: the files; ``sharp`` is None where there is no reference.
         group: what belongs together and is not independent of each other: what precedes the first "_" of a name
-            (suffixes), the scene (slices), or all of a folder.
+            (suffixes), the set (see ``find_pairs``), the scene (slices), or all of a folder.
     """
 
     name: str
@@ -59,6 +60,10 @@ class Pair:
 def find_pairs(folder: Path, layout: str = "auto") -> list[Pair]:
     """All pairs below ``folder``, in order of their names.
 
+    Where pairs by suffix lie not in ``folder`` but in folders in it, each of these is a set: its name is the group of
+    its pairs, unless several beginnings of names divide it, none of them one pair's alone. Folders without pairs are
+    passed over.
+
     Args:
         folder: the data set or a folder in it. Where several folders hold pairs, ``test`` and ``test_c`` go first.
         layout: a key of ``LAYOUTS``, or "auto" to go by the names of files and folders. "auto" never pairs files by
@@ -74,8 +79,8 @@ def find_pairs(folder: Path, layout: str = "auto") -> list[Pair]:
     pairing = LAYOUTS[layout].pairing if layout != "auto" else None
     if pairing == "alone":
         pairs = [Pair(name, path, None, folder.name) for name, path in _by_name(photos_below(folder), folder).items()]
-    elif pairing == "suffixes" or (pairing is None and _ending(folder, "_blur")):
-        pairs = _by_suffix(folder)
+    elif pairing == "suffixes" or (pairing is None and (_ending(folder, "_blur") or _sets(folder))):
+        pairs = _by_suffix(folder) or [pair for each in _sets(folder) for pair in _of_set(each)]
     else:
         blurred, sharp = _two_folders(folder)
         pairs = _by_folder(blurred, sharp, slices=pairing in (None, "slices"), in_order=pairing == "folders")
@@ -95,6 +100,19 @@ def _by_suffix(folder: Path) -> list[Pair]:
     for name in blurred.keys() - sharp.keys():
         raise UsageError(f"{blurred[name]}: has no reference", f"Expected {name}_sharp.* beside it.")
     return [Pair(name, path, sharp[name], name.split("_")[0]) for name, path in blurred.items()]
+
+
+def _sets(folder: Path) -> list[Path]:
+    inside = sorted(entry for entry in folder.iterdir() if entry.is_dir())
+    return [entry for entry in inside if _ending(entry, "_blur") and _ending(entry, "_sharp")]
+
+
+def _of_set(folder: Path) -> list[Pair]:
+    """The pairs of a set, named as seen from above it."""
+    pairs = _by_suffix(folder)
+    sizes = Counter(pair.group for pair in pairs)
+    divided = len(sizes) > 1 and min(sizes.values()) > 1
+    return [replace(p, name=f"{folder.name}/{p.name}", group=p.group if divided else folder.name) for p in pairs]
 
 
 def _by_folder(blurred_folder: Path, sharp_folder: Path, slices: bool, in_order: bool) -> list[Pair]:

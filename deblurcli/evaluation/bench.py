@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from deblurcli.arrays import Picture
 from deblurcli.datasets.layouts import LAYOUTS
@@ -33,7 +34,7 @@ class Bench:
 
     Attributes:
         photos: folder of sharp photos; None for drawn pictures.
-        pairs: folder of real pairs, as ``datasets.pairs.find_pairs`` finds them.
+        pairs: folder of real pairs, or of several sets of them, as ``datasets.pairs.find_pairs`` finds them.
         baselines: also measure what simple sharpening and classic deconvolution reach.
         layout: of the pairs, a key of ``LAYOUTS``; "auto" goes by names.
         protocol: what pairs are cut to, a key of ``CROPS``; "auto" for what most papers score on this data set.
@@ -100,18 +101,33 @@ class Blurred:
 
 
 def defocus(picture: Picture, radius: float, lens: Lens, noise: float, generator: torch.Generator) -> Blurred:
-    """Blurs in linear light, adds noise to what is displayed, rounds to 8 bits, and cuts ``MARGIN`` off each side.
-
-    Args:
-        picture: (H, W, 3), sharp. radius: of the blur, px, at most 14. lens: a single one.
-        noise: standard deviation of white Gaussian noise, in 1/255 of the displayed values.
-    """
-    linear = srgb_to_linear(torch.from_numpy(picture).permute(2, 0, 1)[None])
-    encoded = linear_to_srgb(blur(linear, torch.tensor([radius]), lens).clamp(0, 1))
-    noisy = quantise(encoded + noise / 255 * torch.randn(encoded.shape, generator=generator))
-    surroundings = np.ascontiguousarray(noisy[0].permute(1, 2, 0).numpy())
+    """``blur_evenly``, with ``MARGIN`` cut off each side; ``radius`` is at most 14 px."""
+    surroundings = blur_evenly(picture, radius, lens, noise, generator)
     kernel = psf(torch.tensor([radius]), lens, 2 * MARGIN - 1)[0].numpy()
     return Blurred(inside(surroundings), inside(picture), surroundings, kernel)
+
+
+def blur_evenly(picture: Picture, radius: float, lens: Lens, noise: float, generator: torch.Generator) -> Picture:
+    """Blurs in linear light, adds noise to what is displayed, and rounds to 8 bits: (H, W, 3) → the same.
+
+    Args:
+        picture: (H, W, 3), sharp. It is blurred as if it repeated itself beyond its borders.
+        radius: of the blur, px. lens: a single one.
+        noise: standard deviation of white Gaussian noise, in 1/255 of the displayed values.
+    """
+    return displayed(blur(light(picture), torch.tensor([radius]), lens), noise, generator)
+
+
+def light(picture: Picture) -> Tensor:
+    """The linear light of a displayed picture: (H, W, 3) → (1, 3, H, W)."""
+    return srgb_to_linear(torch.from_numpy(picture).permute(2, 0, 1)[None])
+
+
+def displayed(linear: Tensor, noise: float, generator: torch.Generator) -> Picture:
+    """Linear light as displayed, with ``noise`` as in ``blur_evenly``, rounded to 8 bits: (1, 3, H, W) → (H, W, 3)."""
+    encoded = linear_to_srgb(linear.clamp(0, 1))
+    noisy = quantise(encoded + noise / 255 * torch.randn(encoded.shape, generator=generator))
+    return np.ascontiguousarray(noisy[0].permute(1, 2, 0).numpy())
 
 
 def inside(picture: NDArray[np.floating]) -> Picture:

@@ -13,7 +13,7 @@ from deblurcli.datasets.pairs import find_pairs
 from deblurcli.evaluation.baselines import unsharp
 from deblurcli.evaluation.bench import Bench
 from deblurcli.evaluation.metrics import compare, psnr, weighted_mean
-from deblurcli.evaluation.rows import Row, Values, gain_summary, mean_gains, means
+from deblurcli.evaluation.rows import Row, Values, gain_summary, means, with_label
 from deblurcli.evaluation.sheet import detail
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import to_float
@@ -69,12 +69,14 @@ def real(bench: Bench) -> Iterator[Row]:
 
 
 def real_summary(rows: list[Row]) -> Values:
-    """Over all pairs, per group of pairs where they are few, out of focus, and in focus."""
+    """Over all pairs, per group of pairs where they are few, out of focus (also per group), and in focus."""
     lines = gain_summary(rows)
     lines |= {measure: means(rows, measure) for measure in rows[0].values if not measure.startswith("psnr ")}
     groups = dict.fromkeys(row.labels["group"] for row in rows)
     for group in groups if 1 < len(groups) <= MOST_GROUPS else ():
-        lines[f"gain {group}"] = mean_gains([row for row in rows if row.labels["group"] == group])
+        its_rows = with_label(rows, group=group)
+        lines |= gain_summary(its_rows, suffix=f" {group}")
+        lines |= gain_summary(its_rows, "psnr out of focus", f" out of focus {group}")
     lines |= gain_summary(rows, "psnr out of focus", " out of focus")
     lines |= gain_summary(rows, "psnr in focus", " in focus")
     return lines

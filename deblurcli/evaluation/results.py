@@ -18,6 +18,12 @@ from deblurcli.evaluation.suites import Report
 from deblurcli.evaluation.timing import markdown, runs_on
 
 LIBRARIES = ("torch", "onnxruntime", "numpy", "pillow", "tifffile", "imagecodecs", "scikit-image", "lpips")
+# Sets of real pairs that have a row of their own in the README.
+SETS = {
+    "pixel4": "a phone's (Pixel 4), green only",
+    "pixel4_half": "the same at half size",
+    "lytro": "a light-field camera's (Lytro)",
+}
 
 
 def environment() -> dict[str, Any]:
@@ -77,6 +83,11 @@ def readme_table(folder: Path) -> str:
         lowest = f"the worst by {min(value(suite, 'worst' + where), 0):.2f} dB"
         return f"**{value(suite, 'gain' + where):+.2f} dB** ± {value(suite, '±' + where):.2f}; {worse}, {lowest}"
 
+    def of_set(name: str) -> str:
+        where = f" out of focus {name}"
+        has = "gain" + where in suites["real"]["summary"]
+        return gain("real", f" {name}") + (f"; out of focus {value('real', 'gain' + where):+.2f} dB" if has else "")
+
     radii = [name.removeprefix("gain R=") for name in suites["synthetic"]["summary"] if name.startswith("gain R=")]
     photos = len({row["photo"] for row in suites["synthetic"]["rows"]})
     smallest, *_, largest = (radius for radius in radii if radius != "0")
@@ -87,9 +98,20 @@ def readme_table(folder: Path) -> str:
         "|---|---|",
         f"| {photos} sharp photos, blurred by a radius of {smallest} to {largest} px: change of PSNR "
         f"| {gain('synthetic')} |",
+        *line(
+            "wide",
+            "gain",
+            "wide blur, radius 10 to 40 px, on pictures of 2 megapixels: change of PSNR",
+            lambda: gain("wide"),
+        ),
         f"| {len(suites['real']['rows'])} real photos, partly out of focus, against focus stacks | {gain('real')} |",
         *line("real", "gain out of focus", "… where they are out of focus", lambda: gain("real", " out of focus")),
         *line("real", "gain in focus", "… where they are in focus", lambda: gain("real", " in focus")),
+        *(
+            row
+            for name, what in SETS.items()
+            for row in line("real", f"worst {name}", f"… of them: {what}", lambda name=name: of_set(name))
+        ),
         f"| photos in focus: PSNR of what comes back | {value('sharp', 'psnr'):.1f} dB; "
         f"worst {value('sharp', 'worst'):.1f} |",
         *line(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tqdm import tqdm
 
 from deblurcli.errors import UsageError
-from deblurcli.evaluation import edge, maps, photos, synthetic, text
+from deblurcli.evaluation import edge, maps, photos, synthetic, text, wide
 from deblurcli.evaluation.baselines import why_no_deconvolution
 from deblurcli.evaluation.bench import Bench
 from deblurcli.evaluation.metrics import lpips
@@ -38,6 +38,7 @@ class Suite:
 
 SUITES: dict[str, Suite] = {
     "synthetic": Suite(synthetic.synthetic, synthetic.synthetic_summary, sharp=True),
+    "wide": Suite(wide.wide, wide.wide_summary, missing=wide.why_no_mosaics, sharp=True),
     "real": Suite(photos.real, photos.real_summary, missing=photos.why_no_pairs),
     "sharp": Suite(photos.sharp, photos.sharp_summary, sharp=True),
     "noise": Suite(synthetic.noise, synthetic.noise_summary, sharp=True),
@@ -94,7 +95,7 @@ def run_suites(names: tuple[str, ...], bench: Bench) -> Report:
         report.published = beside(ours)
         if report.published == [ours]:
             report.skipped["published scores"] = f"none at hand on {bench.layout} in the crop '{bench.crop}'"
-    if {"synthetic", "real"} & set(chosen) and isinstance(why := lpips(), str):
+    if {"synthetic", "wide", "real"} & set(chosen) and isinstance(why := lpips(), str):
         report.skipped["LPIPS"] = why
     if bench.baselines and "synthetic" in chosen and (why := why_no_deconvolution()):
         report.skipped["Richardson-Lucy and Wiener"] = why

@@ -16,6 +16,7 @@ from deblurcli import __version__
 from deblurcli.batch.jobs import Job, check_existing, check_place, make_folder
 from deblurcli.batch.storage import fetched, published
 from deblurcli.errors import DeblurError, OutputLostError, PhotoError, failure
+from deblurcli.scales import Scales
 from deblurcli.tiling import Progress
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Options:
 
     amount: float = 1.0
     tile: Literal["auto", "none"] | int = "auto"
+    scales: Scales = "auto"
     depth: Literal["auto", 8, 16, 32] = "auto"
     format: str | None = None
     quality: int = 95
@@ -145,6 +147,7 @@ def _restore(
             photo,
             amount=options.amount,
             tile=options.tile,
+            scales=options.scales,
             depth=options.depth,
             maps=options.export_maps,
             maps_scale=options.maps_scale,
@@ -194,6 +197,7 @@ def _about(deblurrer: Deblurrer, options: Options, photo: Photo, result: Restora
         "amount": options.amount,
         "width": width,
         "height": height,
+        "scales": result.scales,
         "tiles": result.tiles,
         "tile": list(result.tile_shape),
         "approximate": result.approximate,
@@ -215,6 +219,8 @@ def _description(deblurrer: Deblurrer, job: Job, options: Options, result: Resto
     """What was done to a photo, for its metadata. EXIF text is ASCII. ``is_finished`` looks for its end."""
     backend = deblurrer.backend
     text = f"deblur {__version__}: {str(deblurrer).replace(' · ', ', ')}, amount {options.amount:g}"
+    if result.scales > 1:
+        text += f", {result.scales} scales"
     if result.approximate:
         text += f", approximate: in {result.tiles} tiles"
     return f"{text}, settings {options.sum(job, backend.spec.name, deblurrer.weights, backend.precision)}"

@@ -25,6 +25,26 @@ class TileType(click.ParamType):
         self.fail(f"'{value}' is neither auto, none, nor a number of pixels", param, ctx)
 
 
+class ScalesType(click.ParamType):
+    """auto, or a number of sizes."""
+
+    name = "auto|N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | int:
+        """Text → "auto" or a positive integer."""
+        if value == "auto" or isinstance(value, int):
+            return value
+        if value.isdecimal() and int(value) > 0:
+            return int(value)
+        self.fail(f"'{value}' is neither auto nor a number of sizes, such as 3", param, ctx)
+
+
+SCALES_HELP = (
+    "At how many sizes the photo is restored: itself, its half, its quarter … Wide blur is undone in small copies. auto "
+    "is as many as fit for iniknet-fast; 1 for networks that papers describe."
+)
+
+
 class NetworkType(click.ParamType):
     """The name of a network, reserved ones included."""
 

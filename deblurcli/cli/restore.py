@@ -16,7 +16,16 @@ from deblurcli.batch.inputs import find_photos
 from deblurcli.batch.jobs import check_existing, plan_jobs, prepared, shard
 from deblurcli.batch.storage import MARK as STORAGE_MARK
 from deblurcli.batch.storage import place
-from deblurcli.cli.options import ShardType, TileType, all_of, check_devices, network_options, photo_options
+from deblurcli.cli.options import (
+    SCALES_HELP,
+    ScalesType,
+    ShardType,
+    TileType,
+    all_of,
+    check_devices,
+    network_options,
+    photo_options,
+)
 from deblurcli.cli.pipe import Pipe, piped
 from deblurcli.errors import INTERRUPTED, UsageError
 
@@ -54,6 +63,7 @@ def picture_options(command: Any) -> Any:
     return all_of(
         command,
         click.option("--tile", type=TileType(), default="auto", help="Side of the tiles; auto fits them into memory."),
+        click.option("--scales", type=ScalesType(), default="auto", help=SCALES_HELP),
         click.option(
             "--amount",
             type=click.FloatRange(0, 1),

@@ -66,6 +66,32 @@ def test_folder(name: str, tmp_path: Path) -> None:
     assert Image.open(tmp_path / "overview.png").width > 1000
 
 
+def test_folder_holds_maps_of_copies(tmp_path: Path) -> None:
+    """Those of a photo of 129 × 134 px at 1/2, too; blocks of 2 × 2 px are a pixel there."""
+    deblurrer = untrained("tiny")
+    photo = Photo(RNG.integers(0, 256, (129, 134, 3), dtype=np.uint8))
+    result = deblurrer.restore(photo, maps=True, maps_scale=2, scales=2)
+    spec, kernels = deblurrer.backend.spec, deblurrer.backend.kernels()
+    export_maps(tmp_path, result.maps, spec.maps, kernels, photo, result.photo, {}, result.coarse)
+    rows = {row["name"]: row for row in json.loads((tmp_path / "maps.json").read_text())["maps"]}
+    with np.load(tmp_path / "maps.npz") as file:
+        arrays = dict(file)
+    assert len(rows) == 2 * len(spec.maps) == len(arrays) - len(kernels)
+    sizes = {1: (129, 134), 2: (65, 67)}
+    for (part, size), maps in zip(sizes.items(), (result.maps, *result.coarse), strict=True):
+        for m in spec.maps:
+            name = m.name if part == 1 else f"{m.name}_{part}"
+            shape = (65, 67) if part == 1 and m.channels > 1 else size
+            assert rows[name]["scale"] == 1 / part
+            assert rows[name]["shape"] == [m.channels, *shape] == list(arrays[name].shape)
+            assert rows[name]["meaning"].startswith(m.meaning)
+            np.testing.assert_allclose(arrays[name], maps[m.name], rtol=1e-3, atol=1e-6)
+            assert (tmp_path / f"{name}.png").exists() == (part == 1)
+    assert rows["mu"]["each value is"] == "the mean of 2 × 2 px"
+    assert rows["mu_2"]["each value is"] == "the mean of 1 × 1 px of the photo at 1/2"
+    assert rows["blur_radius_2"]["meaning"].endswith("In px of the photo at 1/2 of its size.")
+
+
 @pytest.mark.parametrize("spec", NETWORKS.values(), ids=NETWORKS)
 def test_every_map_is_explained(spec: NetworkSpec) -> None:
     for m in spec.maps:

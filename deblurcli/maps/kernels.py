@@ -7,7 +7,7 @@ What a pixel became is a weighted sum. So it is followed backwards: from the pix
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import ceil, floor
@@ -19,6 +19,7 @@ from deblurcli.arrays import Maps
 
 Floats = NDArray[np.float32]
 Weights = defaultdict[tuple[int, int], float]  # how much pixels count
+Responses = Mapping[tuple[int, int], NDArray[np.float64]]  # by pixel
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,9 @@ class Mixture:
             kernel[first : first + len(spread), second : second + spread.shape[1]] += spread
         return kernel
 
-    def _responses(
-        self, copies: Sequence[Maps], row: int, column: int, scale: int
-    ) -> dict[int, dict[tuple[int, int], NDArray[np.float64]]]:
+    def _responses(self, copies: Sequence[Maps], row: int, column: int, scale: int) -> Mapping[int, Responses]:
         """What is done to the photo halved 0, 1, 2 … times: the pixels of that, and a kernel (k, k) around each."""
-        found = defaultdict(lambda: defaultdict(lambda: np.zeros(self.atoms[-1].shape[-2:])))
+        found: Mapping[int, Responses] = defaultdict(lambda: defaultdict(lambda: np.zeros(self.atoms[-1].shape[-2:])))
         weights: Weights = defaultdict(float, {(row, column): 1.0})  # of D in this copy
         for nth, maps in enumerate(copies):
             mu, omega, trust = maps["mu"], maps["omega"], maps.get("coarse_trust")
@@ -117,13 +116,11 @@ class Mixture:
             weights = coarser
         return found
 
-    def _shares(
-        self, weights: Weights, mu: Floats, level: int, block: int, height: int, width: int
-    ) -> dict[tuple[int, int], NDArray[np.float64]]:
+    def _shares(self, weights: Weights, mu: Floats, level: int, block: int, height: int, width: int) -> Responses:
         """How much each kernel size counts, (R,), at pixels of a copy (height, width) halved ``level`` times."""
         sizes = len(self.atoms)
         used = mu[level * (1 + sizes) + 1 : (level + 1) * (1 + sizes)]
-        found = defaultdict(lambda: np.zeros(sizes))
+        found: Responses = defaultdict(lambda: np.zeros(sizes))
         for (i, j), weight in weights.items():
             shares = weight * _at(used, i, j, block)
             for a, b, share in _between(i, j, 2**level, height, width):

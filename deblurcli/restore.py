@@ -226,7 +226,7 @@ class Deblurrer:
                 tile_shape=plan.tile_shape,
                 scales=count,
                 maps=found[0],
-                coarse=tuple(found[1:]),
+                coarse=tuple(found[1:]) if maps else (),
                 approximate=spec.context == "global" and max(tiles) > 1,
                 **Counter(faults),
             )

@@ -165,6 +165,14 @@ def test_progress_counts_the_tiles_of_all_scales() -> None:
     assert list(dict.fromkeys(seen)) == [(done, result.tiles) for done in range(result.tiles + 1)]
 
 
+def test_large_photos_at_one_size_get_a_hint_once() -> None:
+    deblurrer = Deblurrer(Brighter(), "none")
+    large, small = (Photo(np.zeros((130, side, 3), np.uint8)) for side in (1800, 1600))
+    hints = [deblurrer.restore(photo).warnings for photo in (small, large, large)]
+    assert [len(said) for said in hints] == [0, 1, 0] and "--scales 2" in hints[1][0]
+    assert not Deblurrer(Brighter(), "none").restore(large, scales=1).warnings
+
+
 def test_less_than_one_scale_is_refused() -> None:
     with pytest.raises(UsageError, match="at least 1"):
         Deblurrer(Brighter(), "none").restore(Photo(smooth(64, 64)), scales=0)

@@ -121,6 +121,8 @@ def test_export_maps(photo: Path, tmp_path: Path) -> None:
             "omega": (2, 10, 14),
             "defocus_size": (1, 40, 56),
             "defocus_spread": (1, 40, 56),
+            "coarse_trust": (1, 40, 56),
+            "chroma": (1, 40, 56),
             "blur_radius": (1, 40, 56),
             "atoms_3": (2, 3, 3),
             "atoms_5": (2, 5, 5),

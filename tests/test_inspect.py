@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 RNG = np.random.default_rng(0)
-HEIGHT, WIDTH, SCALE = 300, 400, 2
+HEIGHT, WIDTH, SCALE, SCALES = 300, 400, 4, 2
 
 
 class Report(NamedTuple):
@@ -49,7 +51,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     folder = tmp_path_factory.mktemp("report")
     photo = deblurcli.read_photo(Path(__file__).parents[1] / "examples/photo.jpg")
     crop = Photo(np.ascontiguousarray(photo.pixels[:HEIGHT, :WIDTH]))
-    assert page_scale(HEIGHT, WIDTH, network_spec(DEFAULT_NETWORK).maps) == SCALE
+    assert page_scale(HEIGHT, WIDTH, network_spec(DEFAULT_NETWORK).maps, SCALES) == SCALE
     deblurcli.write_photo(folder / "cat.png", crop)
     assert deblur("inspect", folder / "cat.png", "-o", folder / "cat.html", "--device", "cpu") == 0
     options = ("--export-maps", "--maps-scale", f"1/{SCALE}", "--device", "cpu")
@@ -156,6 +158,8 @@ def test_hover_shows_the_kernel_of_the_maps(visit: Visit, report: Report) -> Non
     kernels = {name: array for name, array in report.maps.items() if name.startswith("atoms")}
     mixture = Mixture.of(kernels)
     assert mixture
+    reach, drawn = mixture.reach(4, SCALES), 2 * mixture.reach(4) + 1
+    copies = [report.maps, {name: report.maps[f"{name}_2"] for name in ("mu", "omega", "coarse_trust")}]
     for row, column in ((150, 200), (101, 307), (222, 90)):
         visit.page.mouse.move(*visit.at(row, column))
         visit.settle()
@@ -163,21 +167,75 @@ def test_hover_shows_the_kernel_of_the_maps(visit: Visit, report: Report) -> Non
         shown = visit.page.evaluate(f"inspect({row}, {column})")
         for name in ("mu", "omega"):
             np.testing.assert_array_equal(shown[name], report.maps[name][:, row // SCALE, column // SCALE])
+            np.testing.assert_array_equal(
+                shown[f"{name}_2"], report.maps[f"{name}_2"][:, row // SCALE, column // SCALE]
+            )
         for name in ("defocus_size", "defocus_spread", "blur_radius"):
             expected = report.maps[name][0, row, column]
             assert shown[name] == [pytest.approx(expected, rel=1e-3, abs=1e-3)]
             assert f"{shown[name][0]:.2f} px" in visit.page.inner_text("#sizes")
-        expected = mixture.kernel(report.maps["mu"], report.maps["omega"], row, column, SCALE)
+        expected = mixture.kernel(copies, row, column, SCALE)
         np.testing.assert_allclose(np.reshape(shown["kernel"], expected.shape), expected, atol=1e-6)
         assert np.abs(expected).max() > 0.1
-        assert visit.page.evaluate("[kernel.width, kernel.height]") == list(expected.shape)
+        assert visit.page.evaluate("[kernel.width, kernel.height]") == [drawn, drawn]
+        assert f"of at most {len(expected)} × {len(expected)}" in visit.page.inner_text("#kernel-note")
         # The frequency response, against NumPy's.
-        response = visit.page.evaluate(f"Array.from(response(kernelAt({row}, {column})))")
-        across = np.abs(np.exp(-2j * np.pi * np.outer(np.arange(33) / 64, np.arange(-67, 68))) @ expected.sum(0))
+        response = visit.page.evaluate(f"Array.from(response(partsAt({row}, {column})))")
+        across = np.abs(
+            np.exp(-2j * np.pi * np.outer(np.arange(33) / 64, np.arange(-reach, reach + 1))) @ expected.sum(0)
+        )
         np.testing.assert_allclose(np.reshape(response, (65, 65))[32, 32:], across, atol=1e-6)
     assert visit.page.locator("#bars rect").count() == 56
     assert visit.page.locator(".atoms canvas").count() == 60
     visit.screenshot("hover")
+
+
+IN_NODE = """
+loading.then(() => process.stdout.write(JSON.stringify(process.argv.slice(2).map((place) => {
+  const [row, column] = place.split(",").map(Number), parts = partsAt(row, column);
+  const kernel = [...kernelAt(row, column)], gains = [...response(parts)];
+  return { kernel, gains, sum: sumOf(parts), energy: energyOf(parts) };
+}))));
+"""
+
+
+@pytest.mark.parametrize("scales", [1, 2, 3])
+def test_kernels_of_the_page(scales: int, tmp_path: Path) -> None:
+    """The page's own code, without a browser: kernels are Python's, and what is said of them is true of all of them."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("there is no Node.js here")
+    deblurrer = untrained("iniknet-fast")
+    spec, kernels = deblurrer.backend.spec, deblurrer.backend.kernels()
+    height, width, block = 2 ** (scales + 6) + 5, 2 ** (scales + 6) + 18, 2 if scales == 3 else 1
+    photo = Photo(RNG.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    result = deblurrer.restore(photo, scales=scales, maps=True, maps_scale=block)
+    html = tmp_path / "it.html"
+    write_page(html, photo, result.photo, result.maps, spec, kernels, "it", {}, coarse=result.coarse)
+    data, code = re.findall(r"<script[^>]*>(.*?)</script>", html.read_text(), re.DOTALL)[:2]
+    (tmp_path / "it.js").write_text(
+        f"const document = {{ getElementById: () => ({{ textContent: {json.dumps(data)} }}) }};"
+    )
+    with (tmp_path / "it.js").open("a") as file:
+        file.write(code.replace('"use strict";', "") + IN_NODE)
+    places = [(height // 2, width // 2), (height // 2 + 5, 31), (40, width // 2 - 3)]
+    told = subprocess.run(
+        [node, tmp_path / "it.js", *(f"{i},{j}" for i, j in places)], capture_output=True, text=True, check=True
+    )
+    mixture = Mixture.of(kernels)
+    assert mixture
+    reach = mixture.reach(4, scales)
+    copies = [{n: m.astype(np.float16).astype(np.float32) for n, m in c.items()} for c in (result.maps, *result.coarse)]
+    assert len(copies) == scales
+    waves = np.exp(-2j * np.pi * np.outer(np.arange(-32, 33) / 64, np.arange(-reach, reach + 1)))
+    for (row, column), found in zip(places, json.loads(told.stdout), strict=True):
+        expected = mixture.kernel(copies, row, column, block)
+        np.testing.assert_allclose(np.reshape(found["kernel"], expected.shape), expected, atol=1e-6)
+        assert np.abs(expected).max() > 0.1
+        assert found["sum"] == pytest.approx(expected.sum(), abs=1e-6)
+        assert found["energy"] == pytest.approx((expected**2).sum(), abs=1e-6)
+        gains = np.abs(waves @ expected @ waves.T)
+        np.testing.assert_allclose(np.reshape(found["gains"], (65, 65)), gains, atol=1e-5)
 
 
 def test_a_click_holds_the_pixel(visit: Visit) -> None:

@@ -66,6 +66,32 @@ def test_folder(name: str, tmp_path: Path) -> None:
     assert Image.open(tmp_path / "overview.png").width > 1000
 
 
+def test_folder_holds_maps_of_copies(tmp_path: Path) -> None:
+    """Those of a photo of 129 × 134 px at 1/2, too; blocks of 2 × 2 px are a pixel there."""
+    deblurrer = untrained("tiny")
+    photo = Photo(RNG.integers(0, 256, (129, 134, 3), dtype=np.uint8))
+    result = deblurrer.restore(photo, maps=True, maps_scale=2, scales=2)
+    spec, kernels = deblurrer.backend.spec, deblurrer.backend.kernels()
+    export_maps(tmp_path, result.maps, spec.maps, kernels, photo, result.photo, {}, result.coarse)
+    rows = {row["name"]: row for row in json.loads((tmp_path / "maps.json").read_text())["maps"]}
+    with np.load(tmp_path / "maps.npz") as file:
+        arrays = dict(file)
+    assert len(rows) == 2 * len(spec.maps) == len(arrays) - len(kernels)
+    sizes = {1: (129, 134), 2: (65, 67)}
+    for (part, size), maps in zip(sizes.items(), (result.maps, *result.coarse), strict=True):
+        for m in spec.maps:
+            name = m.name if part == 1 else f"{m.name}_{part}"
+            shape = (65, 67) if part == 1 and m.channels > 1 else size
+            assert rows[name]["scale"] == 1 / part
+            assert rows[name]["shape"] == [m.channels, *shape] == list(arrays[name].shape)
+            assert rows[name]["meaning"].startswith(m.meaning)
+            np.testing.assert_allclose(arrays[name], maps[m.name], rtol=1e-3, atol=1e-6)
+            assert (tmp_path / f"{name}.png").exists() == (part == 1)
+    assert rows["mu"]["each value is"] == "the mean of 2 × 2 px"
+    assert rows["mu_2"]["each value is"] == "the mean of 1 × 1 px of the photo at 1/2"
+    assert rows["blur_radius_2"]["meaning"].endswith("In px of the photo at 1/2 of its size.")
+
+
 @pytest.mark.parametrize("spec", NETWORKS.values(), ids=NETWORKS)
 def test_every_map_is_explained(spec: NetworkSpec) -> None:
     for m in spec.maps:
@@ -107,10 +133,36 @@ def test_kernel_is_what_the_network_applied() -> None:
     assert mixture
     reach = mixture.reach(4)
     for row, column in ((120, 120), (123, 117), (101, 138), (70, 71)):
-        kernel = mixture.kernel(maps["mu"], maps["omega"], row, column)
+        kernel = mixture.kernel([maps], row, column)
         around = picture[row - reach : row + reach + 1, column - reach : column + reach + 1]
         np.testing.assert_allclose(np.tensordot(kernel, around, 2), restored[row, column], atol=1e-5)
         assert np.abs(restored[row, column] - picture[row, column]).max() > 1e-4
+        assert kernel.sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("scales", [2, 3])
+def test_kernel_across_scales(scales: int) -> None:
+    """As above, and copies of the photo are part of the kernel; borders that are mirrored lie beyond its reach.
+
+    Contrast is as low as in photos: what is changed in copies is kept in half precision.
+    """
+    deblurrer = untrained("iniknet-fast")
+    mixture = Mixture.of(deblurrer.backend.kernels())
+    assert mixture
+    reach = mixture.reach(4, scales)
+    side = 2 * reach + 32
+    light = RNG.uniform(0.35, 0.65, (side, side)).astype(np.float32)
+    photo = Photo(np.repeat(light[..., None], 3, axis=2))
+    result = deblurrer.restore(photo, scales=scales, maps=True)
+    alone = deblurrer.restore(photo, scales=1)
+    copies = [result.maps, *result.coarse]
+    assert result.scales == scales == len(copies)
+    for row, column in ((side // 2, side // 2), (side // 2 + 3, side // 2 - 6), (reach + 1, reach + 8)):
+        kernel = mixture.kernel(copies, row, column)
+        around = light[row - reach : row + reach + 1, column - reach : column + reach + 1]
+        pixel = result.photo.pixels[row, column].mean()
+        assert (kernel * around).sum() == pytest.approx(pixel, abs=1e-5)
+        assert abs(pixel - alone.photo.pixels[row, column].mean()) > 1e-3
         assert kernel.sum() == pytest.approx(1, abs=1e-5)
 
 
@@ -122,7 +174,7 @@ def test_kernel_of_iniknet_on_gray() -> None:
     assert mixture and mixture.reach(1) == 7
     network = deblurrer.backend._network  # type: ignore[attr-defined]
     bias = float(network.contract.bias.detach().mean())
-    kernel = mixture.kernel(maps["mu"], maps["omega"], 30, 33)
+    kernel = mixture.kernel([maps], 30, 33)
     applied = float((kernel * picture[23:38, 26:41, 0]).sum()) + bias
     assert applied == pytest.approx(float(restored[30, 33].mean()), abs=1e-4)
     assert abs(applied - picture[30, 33, 0]) > 1e-3

@@ -212,7 +212,7 @@ def _export(folder: Path, deblurrer: Deblurrer, photo: Photo, result: Restoratio
 
     backend = deblurrer.backend
     about = {**row, "calibration": calibration(backend.spec.name, deblurrer.weights)}
-    export_maps(folder, result.maps, backend.spec.maps, backend.kernels(), photo, result.photo, about)
+    export_maps(folder, result.maps, backend.spec.maps, backend.kernels(), photo, result.photo, about, result.coarse)
 
 
 def _description(deblurrer: Deblurrer, job: Job, options: Options, result: Restoration) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from deblurcli.cli.messages import say, warn
-from deblurcli.cli.options import TileType, network_options
+from deblurcli.cli.options import SCALES_HELP, ScalesType, TileType, network_options
 
 
 @click.command(short_help="Make a page that shows what was done to a photo, and why.")
@@ -19,6 +19,7 @@ from deblurcli.cli.options import TileType, network_options
 )
 @network_options
 @click.option("--tile", type=TileType(), default="auto", help="Side of the tiles; auto fits them into memory.")
+@click.option("--scales", type=ScalesType(), default="auto", help=SCALES_HELP)
 @click.option("--overwrite", is_flag=True, help="Replace an existing page.")
 @click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors.")
 def inspect(
@@ -30,6 +31,7 @@ def inspect(
     device: str,
     precision: str,
     tile: Any,
+    scales: Any,
     overwrite: bool,
     quiet: bool,
 ) -> None:
@@ -47,6 +49,7 @@ def inspect(
     from deblurcli.maps.page import page_scale, write_page
     from deblurcli.photo.decode import read_photo
     from deblurcli.restore import load
+    from deblurcli.scales import scales_of
     from deblurcli.weights.store import calibration
 
     target = output or photo.with_name(f"{photo.stem}-inspected.html")
@@ -62,14 +65,16 @@ def inspect(
     height, width = read.pixels.shape[:2]
     began = time.perf_counter()
     with TemporaryDirectory() as files:
-        scale = page_scale(height, width, spec.maps)
-        result = deblurrer.restore(read, tile=tile, maps=True, maps_scale=scale, maps_folder=Path(files))
+        scale = page_scale(height, width, spec.maps, scales_of(height, width, spec, scales))
+        how = {"tile": tile, "scales": scales, "maps_scale": scale, "maps_folder": Path(files)}
+        result = deblurrer.restore(read, maps=True, **how)
         seconds = time.perf_counter() - began
         settings = {
             "photo": f"{photo.name}, {width} × {height} px, {read.depth} bits per channel",
             "network": f"{spec.title} ({spec.paper})",
             "weights": deblurrer.weights,
             "ran on": " · ".join((deblurrer.backend.name, deblurrer.backend.device, deblurrer.backend.precision)),
+            "scales": ", ".join(["full size", *(f"1/{2**n}" for n in range(1, result.scales))]),
             "tiles": f"{result.tiles} of {result.tile_shape[1]} × {result.tile_shape[0]} px",
             "time": f"{seconds:.1f} s, {seconds / height / width * 1e6:.2f} s per megapixel, maps included",
         }
@@ -78,7 +83,8 @@ def inspect(
         if result.warnings:
             settings["note"] = " ".join(result.warnings)
         kernels = deblurrer.backend.kernels()
-        write_page(target, read, result.photo, result.maps, spec, kernels, photo.name, settings, overwrite=overwrite)
+        shown = result.photo, result.maps, spec, kernels, photo.name, settings
+        write_page(target, read, *shown, coarse=result.coarse, overwrite=overwrite)
     for warning in result.warnings:
         warn(f"{photo}: {warning}")
     say(f"{target}  ({deblurrer} · {seconds:.1f} s)", verbosity=-1 if quiet else 0)

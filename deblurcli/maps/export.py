@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -50,23 +51,28 @@ def export_maps(
     before: Photo,
     after: Photo,
     settings: dict[str, Any],
+    coarse: Sequence[Maps] = (),
 ) -> None:
-    """Fills a folder with what the network chose at each pixel of a photo.
+    """Fills a folder with what the network chose at each pixel of a photo, and of its halved copies.
 
     * ``maps.npz``: each map under its name, (C, h, w), float16, or float32 where there is one plane or one value for
-      the whole photo; and the network's fixed ``kernels`` under theirs, float32.
-    * ``maps.json``: ``settings``, and of each map what it is, its unit and range, what its planes stand for.
+      the whole photo; and the network's fixed ``kernels`` under theirs, float32. Maps of the copies at 1/2, 1/4 … are
+      called ``NAME_2``, ``NAME_4`` … there; of these, there are no pictures.
+    * ``maps.json``: ``settings``, and of each map what it is, its unit and range, what its planes stand for, and the
+      scale of the copy.
     * ``NAME.png``: each map with its colour bar; maps of one plane also as ``NAME.tif``, float32.
-    * ``overview.png``: the photo before and after, and all maps on one sheet.
+    * ``overview.png``: the photo before and after, and all its maps on one sheet.
 
     Args:
         maps: name → (C, h, w); h and w may be a fraction of the photo's. A plane at a time is in memory.
         specs: their rows in the table of networks.
         kernels: as ``Backend.kernels`` gives them.
         settings: what to say about how they came about, JSON values.
+        coarse: maps of the copies at 1/2, 1/4 …, as ``maps``.
     """
-    write_npz(folder / "maps.npz", maps, kernels)
-    rows = [_about(spec, maps[spec.name], before) for spec in specs]
+    every = [(m.halved(n), found[m.name], n) for n, found in enumerate((maps, *coarse)) for m in specs]
+    write_npz(folder / "maps.npz", {spec.name: planes for spec, planes, _ in every}, kernels)
+    rows = [_about(spec, planes, before, halved) for spec, planes, halved in every]
     about = {**settings, "maps": rows, "kernels": {name: list(kernel.shape) for name, kernel in kernels.items()}}
     (folder / "maps.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for spec in specs:
@@ -90,9 +96,11 @@ def write_npz(path: Path, maps: Maps, kernels: dict[str, NDArray[np.float32]]) -
                     file.write(np.ascontiguousarray(plane, dtype).data)
 
 
-def _about(spec: MapSpec, planes: NDArray[np.float32], photo: Photo) -> dict[str, Any]:
+def _about(spec: MapSpec, planes: NDArray[np.float32], photo: Photo, halved: int) -> dict[str, Any]:
     """A map's entry in ``maps.json``."""
-    block = 0 if spec.per_photo else -(-photo.pixels.shape[0] // planes.shape[1])
+    part = 2**halved
+    block = 0 if spec.per_photo else -(-ceil(photo.pixels.shape[0] / part) // planes.shape[1])
+    of = f" of the photo at 1/{part}" if halved else ""
     return {
         "name": spec.name,
         "symbol": spec.symbol,
@@ -101,7 +109,8 @@ def _about(spec: MapSpec, planes: NDArray[np.float32], photo: Photo) -> dict[str
         "meaning": spec.meaning,
         "shape": planes.shape,
         "planes": spec.labels,
-        "each value is": "of the whole photo" if spec.per_photo else f"the mean of {block} × {block} px",
+        "scale": 1 / part,
+        "each value is": "of the whole photo" if spec.per_photo else f"the mean of {block} × {block} px" + of,
     }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from collections.abc import Sequence
 from io import BytesIO
-from math import isqrt, sqrt
+from math import ceil, isqrt, sqrt
 from os import PathLike
 from typing import Any
 
@@ -34,11 +35,15 @@ OVERVIEW = 2048  # px; photos no larger are one piece
 QUALITIES = (92, 86, 78, 66, 50, 30)  # of WebP; the first that fits
 
 
-def page_scale(height: int, width: int, specs: tuple[MapSpec, ...]) -> int:
-    """Side of the blocks, px, that the page keeps maps of many planes in: a power of two, 1 for small photos."""
+def page_scale(height: int, width: int, specs: tuple[MapSpec, ...], scales: int = 1) -> int:
+    """Side of the blocks, px, that the page keeps maps of many planes in: a power of two, 1 for small photos.
+
+    Args:
+        scales: how many copies there are, at 1, 1/2, 1/4 …; their blocks are as large in the photo, or a pixel.
+    """
     numbers = height * width * sum(spec.channels for spec in specs if spec.channels > 1 and not spec.per_photo)
     scale = 1
-    while numbers > COEFFICIENTS * scale**2:
+    while sum(numbers / max(scale, 2**halved) ** 2 for halved in range(scales)) > COEFFICIENTS:
         scale *= 2
     return scale
 
@@ -53,6 +58,7 @@ def write_page(
     title: str,
     settings: dict[str, str],
     *,
+    coarse: Sequence[Maps] = (),
     overwrite: bool = True,
 ) -> None:
     """Writes the page; it appears whole or not at all.
@@ -64,6 +70,7 @@ def write_page(
         maps: name → (C, h, w); those of many planes averaged over blocks of ``page_scale``.
         spec: of the network. kernels: as ``Backend.kernels`` gives them.
         title: of the page. settings: what came about how, for people.
+        coarse: maps of the copies at 1/2, 1/4 …, as ``maps``; those that are no lengths are in the page.
 
     Raises:
         PhotoError: the file cannot be written.
@@ -82,7 +89,12 @@ def write_page(
     content: dict[str, Any] = {
         "width": width,
         "height": height,
-        "maps": [_map(m, maps[m.name], height) for m in spec.maps if not m.per_photo],
+        "maps": [
+            _map(m, found[m.name], ceil(height / 2**halved), halved)
+            for halved, found in enumerate((maps, *coarse))
+            for m in spec.maps
+            if not m.per_photo and (halved == 0 or m.unit == "1")
+        ],
         "constants": [_constant(m, maps[m.name]) for m in spec.maps if m.per_photo and m.name != "kernel"],
         "mixture": mixture and {"atoms": [v.tolist() for v in mixture.atoms], "weights": mixture.weights.tolist()},
         "dictionary": [_drawn(name, kernel) for name, kernel in {**kernels, **predicted}.items() if kernel.ndim == 3],
@@ -103,18 +115,22 @@ def write_page(
         file.write(page.encode())
 
 
-def _map(spec: MapSpec, planes: NDArray[np.float32], height: int) -> dict[str, Any]:
-    """A map as the page reads it: float16, as in ``maps.npz``, the high bytes first, then the low ones, in gzip."""
+def _map(spec: MapSpec, planes: NDArray[np.float32], height: int, halved: int) -> dict[str, Any]:
+    """A map as the page reads it: float16, as in ``maps.npz``, the high bytes first, then the low ones, in gzip.
+
+    Args:
+        height: of the copy that was ``halved`` so many times.
+    """
     scale = -(-height // planes.shape[1])
     if spec.channels == 1:
-        step = max(1, round(sqrt(planes.size / PLANE)))
+        step = max(1, round(sqrt(planes.size * 4**halved / PLANE)))
         _, rows, columns = planes.shape
         means = BlockMeans(1, rows, columns, step)
         means.add(Region(0, 0, rows, columns), np.moveaxis(planes, 0, -1))
         planes, scale = means.means(), step
     raw = np.ascontiguousarray(planes, "<f2").view(np.uint8).reshape(-1, 2)
     return {
-        **_about(spec),
+        **_about(spec, halved),
         "scale": scale,
         "height": planes.shape[1],
         "width": planes.shape[2],
@@ -125,9 +141,10 @@ def _map(spec: MapSpec, planes: NDArray[np.float32], height: int) -> dict[str, A
     }
 
 
-def _about(spec: MapSpec) -> dict[str, Any]:
+def _about(spec: MapSpec, halved: int = 0) -> dict[str, Any]:
     names = ("name", "symbol", "unit", "meaning", "range", "rows", "columns")
-    return {name: getattr(spec, name) for name in names}
+    of_copy = spec.halved(halved)
+    return {"original": spec.name, "halved": halved, **{name: getattr(of_copy, name) for name in names}}
 
 
 def _constant(spec: MapSpec, values: NDArray[np.float32]) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any, Literal
 
 from deblurcli.errors import UsageError
+
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,15 @@ class MapSpec:
     logarithmic: bool = False
     per_photo: bool = False
     across_scales: bool = False
+
+    def halved(self, times: int) -> MapSpec:
+        """The same map of the copy of a photo that is at 1/2, 1/4 … of its size: ``mu_2``, ``mu_4`` …"""
+        if times == 0:
+            return self
+        part = 2**times
+        symbol = self.symbol + str(part).translate(_SUBSCRIPTS)
+        where = f"{'In px of' if self.unit == 'px' else 'In'} the photo at 1/{part} of its size."
+        return replace(self, name=f"{self.name}_{part}", symbol=symbol, meaning=f"{self.meaning} {where}")
 
     @property
     def channels(self) -> int:

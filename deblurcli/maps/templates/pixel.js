@@ -6,99 +6,28 @@ const element = (name, text = "", attributes = {}) => {
   return found;
 };
 
-// ---- the kernel: the same sums as in deblurcli/maps/kernels.py, where they are explained -------------------------------
-
-const levelCount = () => maps.omega.rows.length;
-function mixtureReach() {
-  const half = page.mixture.atoms.at(-1)[0].length >> 1, step = 2 ** (levelCount() - 1);
-  return half * step + Math.ceil(1.5 * (step - 1));
-}
-
-// The pixels of a picture scaled down by `step` that bilinear interpolation takes for pixel `at`, and their weights.
-function between(at, step, length) {
-  const place = (at + 0.5) / step - 0.5, first = Math.floor(place), part = place - first;
-  const last = Math.floor((length - 1) / step);
-  return [[first, 1 - part], [first + 1, part]].filter(([, weight]) => weight).map(([q, weight]) => [clamp(q, 0, last), weight]);
-}
-
-function kernelAt(row, column) {
-  const { atoms, weights } = page.mixture, omega = maps.omega;
-  const count = atoms[0].length, largest = atoms.at(-1)[0].length, half = largest >> 1;
-  const reach = mixtureReach(), side = 2 * reach + 1, kernel = new Float64Array(side * side);
-  const mu = valuesAt(maps.mu, row, column);
-  kernel[reach * side + reach] = 1;
-  for (let level = 0; level < levelCount(); level++) {
-    const step = 2 ** level;
-    for (const [i, down] of between(row, step, omega.height * omega.scale))
-      for (const [j, right] of between(column, step, omega.width * omega.scale)) {
-        const strength = valuesAt(omega, i * step, j * step);
-        const taps = new Float64Array(largest * largest);
-        atoms.forEach((ofSize, r) => {
-          const k = ofSize[0].length, edge = half - (k >> 1), share = mu[level * (atoms.length + 1) + r + 1];
-          ofSize.forEach((atom, n) => {
-            const amount = share * weights[r][n] * strength[level * count + n];
-            for (let a = 0; a < k; a++) for (let b = 0; b < k; b++) taps[(a + edge) * largest + b + edge] += amount * atom[a][b];
-          });
-        });
-        const top = (i - half) * step - row + reach, left = (j - half) * step - column + reach, part = down * right / step ** 2;
-        for (let a = 0; a < largest * step; a++)
-          for (let b = 0; b < largest * step; b++)
-            kernel[(top + a) * side + left + b] += part * taps[Math.floor(a / step) * largest + Math.floor(b / step)];
-      }
-  }
-  return kernel;
-}
-
-// |K(f)| on a square grid of 2 · half + 1 frequencies a side, −0.5 … 0.5 cycles/px, zero in the middle.
-function response(kernel, half = 32) {
-  const side = Math.sqrt(kernel.length), middle = side >> 1, grid = 2 * half + 1;
-  const cosine = [], sine = [];
-  for (let f = 0; f < grid; f++)
-    for (let x = 0; x < side; x++) {
-      const angle = Math.PI * (f - half) / half * (x - middle);
-      cosine.push(Math.cos(angle));
-      sine.push(Math.sin(angle));
-    }
-  const real = new Float64Array(side * grid), imaginary = new Float64Array(side * grid);
-  for (let y = 0; y < side; y++)
-    for (let f = 0; f < grid; f++)
-      for (let x = 0; x < side; x++) {
-        real[y * grid + f] += kernel[y * side + x] * cosine[f * side + x];
-        imaginary[y * grid + f] -= kernel[y * side + x] * sine[f * side + x];
-      }
-  const size = new Float64Array(grid * grid);
-  for (let g = 0; g <= half; g++) // a real kernel's other half is the mirror image
-    for (let f = 0; f < grid; f++) {
-      let re = 0, im = 0;
-      for (let y = 0; y < side; y++) {
-        const c = cosine[g * side + y], s = sine[g * side + y], at = y * grid + f;
-        re += real[at] * c + imaginary[at] * s;
-        im += imaginary[at] * c - real[at] * s;
-      }
-      size[g * grid + f] = size[(grid - 1 - g) * grid + grid - 1 - f] = Math.hypot(re, im);
-    }
-  return size;
-}
+// ---- the kernel -----------------------------------------------------------------------------------------------------
 
 // Signed values, their square roots as colours: beside the middle, kernels are faint.
 const rooted = (extent) => (v) => clamp((1 + Math.sign(v) * Math.sqrt(Math.abs(v) / extent)) / 2, 0, 1);
 
-function drawKernel(kernel) {
-  const side = Math.sqrt(kernel.length), middle = side >> 1, near = Math.min(10, middle);
-  const shown = kernel.slice();
+function drawKernel(row, column) {
+  // Copies of the photo make kernels of thousands of px: as much is drawn as those for a single copy reach.
+  const parts = partsAt(row, column), reach = mixtureReach(1), whole = 2 * mixtureReach() + 1;
+  const shown = kernelAt(row, column, reach, parts), side = 2 * reach + 1, middle = reach, near = Math.min(10, middle);
   shown[middle * side + middle] -= 1; // δ, the pixel itself, would outshine all the rest
   const extent = shown.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-6);
   heat($("kernel"), shown, side, "RdBu_r", rooted(extent));
   const close = [];
   for (let y = -near; y <= near; y++) for (let x = -near; x <= near; x++) close.push(shown[(middle + y) * side + middle + x]);
   heat($("middle"), close, 2 * near + 1, "RdBu_r", rooted(extent));
-  $("kernel-note").textContent = `${side} × ${side} px, less δ, the pixel itself`;
+  $("kernel-note").textContent = `${side} × ${side} px${whole > side ? ` of at most ${whole} × ${whole}` : ""}, less δ, the pixel itself`;
   $("middle-note").textContent = `its middle, ${2 * near + 1} × ${2 * near + 1} px`;
   $("kernel-low").textContent = number(-extent);
   $("kernel-high").textContent = number(extent);
   heat($("kernel-bar"), Float32Array.from({ length: 256 }, (_, i) => i / 255), 256, "RdBu_r", (v) => v);
 
-  const sizes = response(kernel), grid = Math.sqrt(sizes.length), half = grid >> 1;
+  const sizes = response(parts), grid = Math.sqrt(sizes.length), half = grid >> 1;
   const across = Array.from({ length: half + 1 }, (_, f) => sizes[half * grid + half + f]);
   const down = Array.from({ length: half + 1 }, (_, f) => sizes[(half + f) * grid + half]);
   const most = sizes.reduce((m, v) => Math.max(m, v), 0), top = [2, 4, 8, 16, 32].find((t) => t >= most) ?? most;
@@ -110,9 +39,7 @@ function drawKernel(kernel) {
   });
   const ticks = [0, 0.1, 0.2, 0.3, 0.4, 0.5].map((f) => `<text x="${24 + 340 * f}" y="143" text-anchor="middle">${f}</text>`);
   $("curve").innerHTML = `${lines.join("")}${ticks.join("")}<path class="down" d="${path(down)}"/><path class="across" d="${path(across)}"/>`;
-  const sum = kernel.reduce((total, v) => total + v, 0);
-  const noise = Math.sqrt(kernel.reduce((total, v) => total + v * v, 0));
-  $("gain").textContent = `Largest gain × ${number(most)}; brightness × ${sum.toFixed(3)}; white noise × ${number(noise)}. Colours of the response: 0 … ${top}.`;
+  $("gain").textContent = `Largest gain × ${number(most)}; brightness × ${sumOf(parts).toFixed(3)}; white noise × ${number(Math.sqrt(energyOf(parts)))}. Colours of the response: 0 … ${top}.`;
 }
 
 // ---- bars -----------------------------------------------------------------------------------------------------------
@@ -161,16 +88,18 @@ function drawPixel() {
   const { row, column } = probe;
   $("place").textContent = `${column}, ${row}`;
   $("held").textContent = probe.held ? "held" : "";
-  const single = page.maps.filter((map) => map.rows.length * map.columns.length === 1);
+  const halved = maps[$("overlay").value.split("/")[0]]?.halved ?? 0; // of the copy whose map is looked at
+  const here = page.maps.filter((map) => map.halved === halved), i = row >> halved, j = column >> halved;
+  const single = here.filter((map) => map.rows.length * map.columns.length === 1);
   $("sizes").replaceChildren(...single.map((map) => {
     const entry = element("div", "", { title: map.meaning });
-    entry.append(element("dt", map.name.replace("_", " ")), element("dd", valuesAt(map, row, column)[0].toFixed(2) + (map.unit === "1" ? "" : ` ${map.unit}`)));
+    entry.append(element("dt", titled(map)), element("dd", valuesAt(map, i, j)[0].toFixed(2) + (map.unit === "1" ? "" : ` ${map.unit}`)));
     return entry;
   }));
-  $("bars").replaceChildren(...page.maps.filter((map) => !single.includes(map)).map((map) => barsOf(map, valuesAt(map, row, column))));
-  const scale = Math.max(...page.maps.map((map) => map.scale));
+  $("bars").replaceChildren(...here.filter((map) => !single.includes(map)).map((map) => barsOf(map, valuesAt(map, i, j))));
+  const scale = Math.max(...here.map((map) => map.scale));
   if (scale > 1) $("bars").append(element("p", `Each number is the mean of a block of up to ${scale} × ${scale} px.`, { className: "note" }));
-  if (page.mixture) drawKernel(kernelAt(row, column));
+  if (page.mixture) drawKernel(row, column);
 }
 
 // ---- what is the same everywhere --------------------------------------------------------------------------------------
@@ -182,7 +111,7 @@ function drawDictionary() {
       const figure = element("figure"), values = rows.flat(), extent = Math.max(...values.map(Math.abs), 1e-9);
       const space = document.createElement("canvas"), frequency = document.createElement("canvas");
       heat(space, values, rows.length, "RdBu_r", (v) => (1 + v / extent) / 2);
-      const sizes = response(Float64Array.from(values), 16), most = sizes.reduce((m, v) => Math.max(m, v), 1e-9);
+      const sizes = response([alone(values, rows.length)], 16), most = sizes.reduce((m, v) => Math.max(m, v), 1e-9);
       heat(frequency, sizes, 33, "viridis", (v) => v / most);
       figure.append(space, frequency, element("figcaption", `${n + 1}`));
       grid.append(figure);
@@ -196,12 +125,12 @@ function drawDictionary() {
 
 // For scripts: what is shown at a pixel, by map, and the kernel, row by row.
 window.inspect = (row, column) => ({
-  ...Object.fromEntries(page.maps.map((map) => [map.name, valuesAt(map, row, column)])),
+  ...Object.fromEntries(page.maps.map((map) => [map.name, valuesAt(map, row >> map.halved, column >> map.halved)])),
   kernel: page.mixture ? Array.from(kernelAt(row, column)) : null,
 });
 
 (async () => {
-  await Promise.all(page.maps.map(async (map) => { map.values = await halves(map.data); delete map.data; }));
+  await loading;
   loaded = true;
   $("kernels").hidden = !page.mixture;
   drawDictionary();

@@ -1,46 +1,15 @@
 "use strict";
-// The photo before and after, on one canvas, so that zoom and pan cannot get out of step. Nothing is ever fetched: all
-// there is lies in the JSON of #data.
+// The photo before and after, on one canvas, so that zoom and pan cannot get out of step.
 const $ = (id) => document.getElementById(id);
-const page = JSON.parse($("data").textContent);
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-
-function bytes(base64) {
-  const text = atob(base64), found = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) found[i] = text.charCodeAt(i);
-  return found;
-}
 
 // ---- maps -----------------------------------------------------------------------------------------------------------
 
-const HALF = Float32Array.from({ length: 65536 }, (_, code) => {
-  const exponent = (code >> 10) & 31, fraction = code & 1023;
-  const size = exponent ? (1024 + fraction) * 2 ** (exponent - 25) : fraction * 2 ** -24;
-  return code >> 15 ? -size : size;
-});
-
-// float16, the high bytes of all numbers first, then the low ones; in gzip.
-async function halves(text) {
-  const stream = new Blob([bytes(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const raw = new Uint8Array(await new Response(stream).arrayBuffer());
-  const count = raw.length / 2, values = new Float32Array(count);
-  for (let i = 0; i < count; i++) values[i] = HALF[(raw[i] << 8) | raw[count + i]];
-  return values;
-}
-
-const maps = {};
-for (const map of page.maps) maps[map.name] = map;
 const palettes = Object.fromEntries(Object.entries(page.colours).map(([name, text]) => [name, bytes(text)]));
+const titled = ({ original, halved }) => original.replace("_", " ") + (halved ? `, photo at 1/${2 ** halved}` : "");
 const label = (map, plane) => {
   const row = map.rows[Math.floor(plane / map.columns.length)], column = map.columns[plane % map.columns.length];
-  return [row, column].filter(Boolean).join(" · ") || map.name.replace("_", " ");
+  return [row, column].filter(Boolean).join(" · ") || titled(map);
 };
-
-// All planes' values in the block that a pixel lies in.
-function valuesAt(map, row, column) {
-  const cell = Math.floor(row / map.scale) * map.width + Math.floor(column / map.scale);
-  return Array.from({ length: map.rows.length * map.columns.length }, (_, c) => map.values[c * map.height * map.width + cell]);
-}
 
 // Where a value lies between the ends of a map's colours, 0 … 1.
 function position(map, value) {
@@ -239,7 +208,7 @@ $("split").oninput = $("opacity").oninput = redraw;
 
 for (const map of page.maps) {
   const planes = map.rows.length * map.columns.length, group = document.createElement("optgroup");
-  group.label = `${map.symbol}  ${map.name.replace("_", " ")}`;
+  group.label = `${map.symbol}  ${titled(map)}`;
   for (let c = 0; c < planes; c++) group.append(new Option(planes > 1 ? `${map.symbol} ${label(map, c)}` : label(map, c), `${map.name}/${c}`));
   $("overlay").append(group);
 }
@@ -255,7 +224,7 @@ function showOverlay() {
   overlay = null;
   if (map) {
     const size = map.width * map.height, values = map.values.subarray(plane * size, (+plane + 1) * size);
-    overlay = { canvas: document.createElement("canvas"), scale: map.scale };
+    overlay = { canvas: document.createElement("canvas"), scale: map.scale * 2 ** map.halved };
     heat(overlay.canvas, values, map.width, map.palette, (v) => position(map, v));
     $("meaning").textContent = map.meaning;
     heat($("bar"), Float32Array.from({ length: 256 }, (_, i) => i / 255), 256, map.palette, (v) => v);
@@ -270,6 +239,7 @@ function showOverlay() {
     }));
   }
   redraw();
+  showPixel();
 }
 $("overlay").onchange = showOverlay;
 

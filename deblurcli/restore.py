@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.util import find_spec
 from itertools import accumulate, islice
-from math import inf
+from math import ceil, inf, log2
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -33,6 +32,7 @@ log = logging.getLogger(__name__)
 
 Tile = Literal["auto", "none"] | int
 Show = Callable[[NDArray[Any]], Picture]
+TAUGHT = 1680  # px, width of the photos that published weights were taught with
 DTYPES = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), 32: np.dtype(np.float32)}
 
 
@@ -51,6 +51,7 @@ class Restoration:
             be, not equal to it.
         repeated: tiles that came out unsound in half precision and were computed again in single.
         unrestored: tiles that stayed unsound, where the photo was left as it is.
+        hint: what might do more for this photo; said once.
     """
 
     photo: Photo
@@ -62,6 +63,7 @@ class Restoration:
     approximate: bool = False
     repeated: int = 0
     unrestored: int = 0
+    hint: str = ""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -79,7 +81,7 @@ class Restoration:
                 f"{self.unrestored} of {self.tiles} tiles are as they were: what the network made of them cannot be "
                 "right (try other weights, another --device, or --precision fp32)"
             )
-        return tuple(said)
+        return (*said, *filter(None, [self.hint]))
 
 
 class Deblurrer:
@@ -94,6 +96,7 @@ class Deblurrer:
         self.backend = backend
         self.weights = weights
         self._in_full = cache(in_full) if in_full else None
+        self._hinted = False
 
     def __str__(self) -> str:
         """For example ``iniknet-fast · synth_v3 · torch · cpu · fp32``."""
@@ -226,12 +229,17 @@ class Deblurrer:
                 tile_shape=plan.tile_shape,
                 scales=count,
                 maps=found[0],
-                coarse=tuple(found[1:]),
+                coarse=tuple(found[1:]) if maps else (),
                 approximate=spec.context == "global" and max(tiles) > 1,
-                **Counter(faults),
+                repeated=faults.count("repeated"),
+                unrestored=faults.count("unrestored"),
             )
 
         result = with_smaller_tiles(attempt, self.plan(height, width, tile, maps))
+        useful = scales_of(height, width, spec, 1 + ceil(log2(max(height, width) / TAUGHT)))
+        if scales == "auto" and useful > count and not self._hinted:
+            self._hinted = True
+            result = replace(result, hint=f"restored at one size, as papers do; --scales {useful} undoes wider blur")
         for warning in result.warnings:
             log.warning("%s: %s", spec.name, warning)
         return result

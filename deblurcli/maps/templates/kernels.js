@@ -65,6 +65,8 @@ function along(at, step, length) {
 const between = (row, column, step, { height, width }) =>
   along(row, step, height).flatMap(([i, down]) => along(column, step, width).map(([j, right]) => [i, j, down * right]));
 
+const flat = page.mixture?.atoms.map((ofSize) => ofSize.map((atom) => Float64Array.from(atom.flat())));
+
 // What is done to the photo halved 0, 1, 2 … times: kernels that lie over its pixels from (top, left) on.
 function partsAt(row, column) {
   const { atoms, weights } = page.mixture, sizes = atoms.length, count = atoms[0].length, side = atoms.at(-1)[0].length;
@@ -89,11 +91,11 @@ function partsAt(row, column) {
       }
       for (const [key, { row, column }] of shares[0]) {
         const strength = valuesAt(omega, row * step, column * step, level * count, count), taps = new Float64Array(side * side);
-        atoms.forEach((ofSize, r) => {
-          const k = ofSize[0].length, edge = (side - k) >> 1, share = shares[r].get(key).amount;
+        flat.forEach((ofSize, r) => {
+          const k = atoms[r][0].length, edge = (side - k) >> 1, share = shares[r].get(key).amount;
           ofSize.forEach((atom, n) => {
             const amount = share * weights[r][n] * strength[n];
-            for (let a = 0; a < k; a++) for (let b = 0; b < k; b++) taps[(a + edge) * side + b + edge] += amount * atom[a][b];
+            for (let a = 0, i = 0; a < k; a++) for (let b = 0; b < k; b++) taps[(a + edge) * side + b + edge] += amount * atom[i++];
           });
         });
         (found[nth + level] ??= []).push({ row, column, taps });
@@ -122,10 +124,17 @@ const tap = ({ top, left, height, width, values }, row, column) =>
 // All parts as one kernel (2 · reach + 1 a side) over the photo's pixels, each value spread evenly over what it covers.
 function kernelAt(row, column, reach = mixtureReach(), parts = partsAt(row, column)) {
   const side = 2 * reach + 1, kernel = new Float64Array(side * side);
-  for (const part of parts)
-    for (let y = 0; y < side; y++)
-      for (let x = 0; x < side; x++)
-        kernel[y * side + x] += tap(part, (row - reach + y) >> part.halved, (column - reach + x) >> part.halved) / 4 ** part.halved;
+  for (const { halved, top, left, height, width, values } of parts) {
+    const share = 1 / 4 ** halved, within = (first, length, at) => { // of the kernel's rows or columns, those of the part
+      const start = first * 2 ** halved - at + reach;
+      return [Math.max(start, 0), Math.min(start + length * 2 ** halved, side)];
+    };
+    const [y0, y1] = within(top, height, row), [x0, x1] = within(left, width, column);
+    for (let y = y0; y < y1; y++) {
+      const start = (((row - reach + y) >> halved) - top) * width - left;
+      for (let x = x0; x < x1; x++) kernel[y * side + x] += share * values[start + ((column - reach + x) >> halved)];
+    }
+  }
   return kernel;
 }
 

@@ -39,7 +39,8 @@ function drawKernel(row, column) {
   });
   const ticks = [0, 0.1, 0.2, 0.3, 0.4, 0.5].map((f) => `<text x="${24 + 340 * f}" y="143" text-anchor="middle">${f}</text>`);
   $("curve").innerHTML = `${lines.join("")}${ticks.join("")}<path class="down" d="${path(down)}"/><path class="across" d="${path(across)}"/>`;
-  $("gain").textContent = `Largest gain × ${number(most)}; brightness × ${sumOf(parts).toFixed(3)}; white noise × ${number(Math.sqrt(energyOf(parts)))}. Colours of the response: 0 … ${top}.`;
+  const colours = maps.chroma ? " Brightness is changed by this kernel, colours take κ of it." : "";
+  $("gain").textContent = `Largest gain × ${number(most)}; brightness × ${sumOf(parts).toFixed(3)}; white noise × ${number(Math.sqrt(energyOf(parts)))}. Colours of the response: 0 … ${top}.${colours}`;
 }
 
 // ---- bars -----------------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ function mixtureReach(scales = copies.length) {
 // Numbers by pixel, added up.
 class Pixels extends Map {
   add(row, column, amount) {
-    const key = `${row},${column}`, known = this.get(key);
+    const key = row * 2 ** 26 + column, known = this.get(key);
     if (known) known.amount += amount;
     else this.set(key, { row, column, amount });
   }

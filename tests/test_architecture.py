@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "guard": set(),
     "tiling": {"arrays", "errors"},
     "block_means": {"tiling"},
+    "scales": {"arrays", "networks.spec", "photo.transfer", "tiling"},
     "photo": {"arrays", "errors"},
     "networks": {"errors"},
     "weights": {"arrays", "errors", "networks", "photo.atomic"},
@@ -34,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "datasets": {"arrays", "errors", "photo"},
 }
 MAY_IMPORT["backends"] = MAY_IMPORT["weights"] | {"weights"}
-MAY_IMPORT["restore"] = MAY_IMPORT["backends"] | {"backends", "block_means", "guard", "tiling", "photo"}
+MAY_IMPORT["restore"] = MAY_IMPORT["backends"] | {"backends", "block_means", "guard", "scales", "tiling", "photo"}
 MAY_IMPORT["batch"] = MAY_IMPORT["restore"] | {"restore", "maps"}
 MAY_IMPORT["evaluation"] = MAY_IMPORT["restore"] | {"restore", "synthesis", "datasets"}
 MAY_IMPORT["training"] = MAY_IMPORT["evaluation"] | {"evaluation"}

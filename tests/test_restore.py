@@ -62,6 +62,8 @@ def test_picture_in_picture_out() -> None:
         "omega": (2, 50, 70),
         "defocus_size": (1, 50, 70),
         "defocus_spread": (1, 50, 70),
+        "coarse_trust": (1, 50, 70),
+        "chroma": (1, 50, 70),
         "blur_radius": (1, 50, 70),
     }
     assert all((plane == 7).all() for plane in maps.values())

@@ -130,7 +130,8 @@ def _runs() -> Iterator[Finding]:
 
 def _onnx_devices() -> list[str]:
     try:
-        from deblurcli.backends.onnx_backend import PROVIDERS, onnxruntime
+        from deblurcli.backends.onnx_backend import PROVIDERS
+        from deblurcli.backends.onnx_runtime import onnxruntime
     except ImportError:
         return []  # found missing before
     return [device for device, provider in PROVIDERS.items() if provider in onnxruntime.get_available_providers()]

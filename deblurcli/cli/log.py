@@ -80,7 +80,7 @@ class Log:
         """Tells what would be restored, on stdout."""
         for job in jobs:
             row = self._common | named(job)
-            click.echo(json.dumps(row) if self._as_json else printable(f"{job.source} → {job.target}"))
+            print(json.dumps(row) if self._as_json else printable(f"{job.source} → {job.target}"), flush=True)
 
     def add(self, job: Job, outcome: Outcome) -> None:
         """Tells what came of a photo."""

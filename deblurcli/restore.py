@@ -57,6 +57,11 @@ class Restoration:
     unrestored: int = 0
 
     @property
+    def failed(self) -> bool:
+        """Whether the network made nothing of the photo that can be right: the result is a copy."""
+        return 0 < self.tiles == self.unrestored
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What people have to be told about the result, one sentence each."""
         said = []

@@ -30,8 +30,19 @@ EXTRAS = {"torch": "torch", "onnx": "export", "onnxscript": "export", "ray": "cl
 PATIENCE = 3.0  # seconds
 
 
+class Group(DefaultGroup):
+    """Commands, of which the default need not be named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Options of the default command, ``--`` among them, are not for the group's parser, which would swallow it."""
+        own = {name for parameter in self.get_params(ctx) for name in parameter.opts}
+        if args and args[0].startswith("-") and args[0] not in own:
+            args = [str(self.default_cmd_name), *args]
+        return super().parse_args(ctx, args)
+
+
 @click.group(
-    cls=DefaultGroup,
+    cls=Group,
     default="restore",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="'deblur restore --help' lists the options of the main job, 'deblur COMMAND --help' those of the others.",

@@ -50,6 +50,27 @@ class TileTooLargeError(DeblurError):
     """The device ran out of memory on a tile of this size; smaller tiles may fit."""
 
 
+def installs(extra: str, *packages: str) -> str:
+    """The command that installs an extra, and packages that are in none.
+
+    The constraints are part of it: without them, some extras bring gigabytes that nobody asked for.
+    """
+    wanted = " ".join([f"'.[{extra}]'", *packages])
+    return f"pip install -c constraints.txt {wanted} (in the folder of deblur's source)"
+
+
+def unexpected(error: BaseException) -> DeblurError:
+    """What nobody thought of, in a line."""
+    what = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return DeblurError("not enough memory", "Close other programs, or use a smaller --tile.")
+    if isinstance(error, OSError) and error.strerror:
+        return DeblurError(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+    return DeblurError(
+        f"{type(error).__name__}: {what}", "This is a bug in deblur; please report it with DEBLUR_TRACEBACK=1 set."
+    )
+
+
 def failure(error: BaseException, photo: str | PathLike[str]) -> DeblurError:
     """Any failure of one photo as an error that names it."""
     if isinstance(error, DeblurError):

@@ -51,6 +51,7 @@ class Restoration:
             be, not equal to it.
         repeated: tiles that came out unsound in half precision and were computed again in single.
         unrestored: tiles that stayed unsound, where the photo was left as it is.
+        failed: the network made nothing of the photo that can be right: the result is a copy.
         hint: what might do more for this photo; said once.
     """
 
@@ -63,6 +64,7 @@ class Restoration:
     approximate: bool = False
     repeated: int = 0
     unrestored: int = 0
+    failed: bool = False
     hint: str = ""
 
     @property
@@ -199,6 +201,7 @@ class Deblurrer:
                 copies.append(halved(copies[-1], show))
 
             faults: list[str] = []
+            faults_of_copies = 0
             found: list[Maps] = []
             made: NDArray[Any] | None = None  # of the last copy: the change (h, w, 3), and sizes behind it
             for level in reversed(range(count)):  # from coarse to fine
@@ -208,6 +211,7 @@ class Deblurrer:
                 constants: dict[str, list[NDArray[np.float32]]] = {name: [] for name in constant}
                 network = self._network(show, list(planes), sizes, constants, averages, faults)
                 if level == 0:
+                    faults_of_copies = len(faults)
                     network = _finished(network, amount, photo.gray, view)
                 coarser, made = made, np.empty((p.height, p.width, 3 + len(sizes)), np.float16)
                 if level == 0:
@@ -233,6 +237,7 @@ class Deblurrer:
                 approximate=spec.context == "global" and max(tiles) > 1,
                 repeated=faults.count("repeated"),
                 unrestored=faults.count("unrestored"),
+                failed=faults[faults_of_copies:].count("unrestored") == tiles[0],
             )
 
         result = with_smaller_tiles(attempt, self.plan(height, width, tile, maps))

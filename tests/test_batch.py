@@ -114,6 +114,24 @@ def test_outputs_are_not_found_as_inputs(shots: Path) -> None:
     assert "shots/./sharp/a.png" not in found("shots", recursive=True, skip=Path("shots/sharp"))
 
 
+def test_litter_is_passed_over(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    litter = ("@eaDir", "#recycle", "$RECYCLE.BIN", ".Trash-1000", "lost+found", "day two/@eaDir", "sharp")
+    for name in litter:
+        make_photo(shots / name / "x.png")
+    make_photo(shots / "a.maps/mu.png")
+    (shots / "a.maps/maps.json").write_text("{}")
+    photos = [f"shots/{name} → shots/sharp/{name}" for name in TREE]
+    assert run("shots", "-o", "shots/sharp", "--recursive", "--dry-run", "-v") == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines() == photos
+    for name in (*litter, "a.maps"):
+        assert f"shots/{name}: was passed over" in captured.err
+    assert run("shots", "-o", "shots/sharp", "--recursive", "--dry-run") == 0
+    assert "passed over" not in capsys.readouterr().err
+    assert found("shots/**/*.png", skip=Path("shots/sharp")) == ["shots/a.png", "shots/day two/c.png"]
+    assert found("shots/@eaDir") == ["shots/@eaDir/x.png"]  # who names it means it
+
+
 def test_twins(shots: Path) -> None:
     for name in ("x.NEF", "x.JPG", "y.nef", "z.jpg"):
         (shots / "card").mkdir(exist_ok=True)
@@ -134,6 +152,28 @@ def test_twins(shots: Path) -> None:
 def test_lists_keep_any_name(tmp_path: Path, names: list[str]) -> None:
     (tmp_path / "list").write_bytes(write_list(names))
     assert read_list(str(tmp_path / "list")) == names
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lists_in_any_encoding(shots: Path, encoding: str, end: str) -> None:
+    names = ["shots/a.png", "shots/café.png", "shots/day two/c.png"]
+    Path("list.txt").write_bytes((end.join(names) + end).encode(encoding))
+    assert read_list("list.txt") == names
+    Path("list.txt").write_bytes(end.join(names[:2]).encode(encoding))
+    assert read_list("list.txt") == names[:2]
+
+
+def test_a_list_names_no_more_than_it_says(shots: Path) -> None:
+    make_photo(shots / "café.png")
+    Path("list.txt").write_bytes("shots/café.png\r\n".encode("cp1252"))
+    assert read_list("list.txt") == ["shots/café.png"]
+    Path("list.txt").write_bytes(b"shots/a.png\n.\0\0\nshots/b.jpg\n")
+    with pytest.raises(PhotoError, match="zero bytes"):
+        find_photos(("@list.txt",))
+    Path("list.txt").write_bytes("shots/a.png\n".encode("utf-16")[:-1])
+    with pytest.raises(PhotoError, match="damaged"):
+        find_photos(("@list.txt",))
 
 
 # ---- where it goes ------------------------------------------------------------------------------------------------
@@ -177,6 +217,27 @@ def test_outputs_that_would_be_the_same(shots: Path, monkeypatch: pytest.MonkeyP
         plan_jobs(sources, "sharp", single=False)
 
 
+def test_photos_of_one_stem(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_photo(shots / "a.webp")
+    assert run("shots", "-o", "sharp", "--format", "png") == 2
+    assert "--template '{stem}-{suffix}'" in capsys.readouterr().err
+    assert run("shots", "-o", "sharp", "--format", "png", "--template", "{stem}-{suffix}") == 0
+    assert files(Path("sharp")) == ["a-png.png", "a-webp.png", "b-jpg.png"]
+
+
+def test_names_that_begin_with_a_dash(shots: Path) -> None:
+    for name in ("-x.png", "-y.png"):
+        make_photo(Path(name))
+    with pytest.raises(SystemExit) as ended:
+        main(["--", "-x.png"])
+    assert not ended.value.code
+    assert Path("-x-deblurred.png").is_file()
+    with pytest.raises(SystemExit) as ended:
+        main(["-m", "tiny", "-o", "y.png", "--", "-y.png"])
+    assert not ended.value.code
+    assert Path("y.png").is_file()
+
+
 def test_shards_are_a_partition(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = []
     for part in (1, 2, 3):
@@ -216,6 +277,12 @@ def test_several_devices_share_the_photos(shots: Path) -> None:
 def test_finished_photos_are_told_by_how_they_were_made(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ("shots", "-o", "sharp", "--recursive", "--json", "-q")
 
+    def plain(path: Path) -> int:
+        Image.fromarray(RNG.integers(0, 256, (40, 56, 3), dtype=np.uint8)).save(path, compress_level=0)
+        return path.stat().st_size
+
+    size = plain(shots / "a.png")
+
     def rows(*more: object, code: int = 0) -> dict[str, str]:
         assert run(*command, *more) == code
         lines = map(json.loads, capsys.readouterr().out.splitlines())
@@ -223,14 +290,17 @@ def test_finished_photos_are_told_by_how_they_were_made(shots: Path, capsys: pyt
 
     assert set(rows().values()) == {"restored"}
     assert set(rows("--skip-existing").values()) == {"skipped"}
-    later = time.time() + 60
-    os.utime(shots / "a.png", (later, later))  # was edited since
+    later = time.time() + 9 * 3600
+    for name in TREE:
+        os.utime(shots / name, (later, later))  # a card from another time zone
+    assert set(rows("--skip-existing").values()) == {"skipped"}
+    assert plain(shots / "a.png") == size  # was edited since, and its size stayed
+    os.utime(shots / "a.png", (later, later))
     make_photo(shots / "b.jpg", 48)
     os.utime(shots / "b.jpg", (0, 0))
     Path("sharp/day two/c.png").write_bytes(b"something else")
     with_all = rows("--skip-existing", "--overwrite")
     assert with_all == {"a.png": "restored", "b.jpg": "restored", "c.png": "restored", "d.tif": "skipped"}
-    os.utime(shots / "a.png", (0, 0))
     assert set(rows("--skip-existing").values()) == {"skipped"}
     # Other options, another file.
     assert all("exists already" in why for why in rows("--skip-existing", "--amount", 0.5, code=1).values())
@@ -240,6 +310,37 @@ def test_finished_photos_are_told_by_how_they_were_made(shots: Path, capsys: pyt
     assert set(rows().values()) == {"skipped"}
     assert set(rows("--overwrite", "--export-maps").values()) == {"restored"}
     assert set(rows("--export-maps").values()) == {"skipped"}
+
+
+def test_own_outputs_among_the_photos_are_left_out(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for file in shots.glob("*.*"):
+        shutil.copy(file, file.name)
+    assert run("a.png", "b.jpg", "--suffix=-x") == 0
+    everything = ("a.png", "a-x.png", "b.jpg", "b-x.jpg", "--suffix=-x", "--skip-existing", "-v", "--json")
+    before = Path("a-x.png").stat().st_mtime_ns
+    assert run(*everything) == 0
+    captured = capsys.readouterr()
+    assert "a-x.png: left out, as deblur made it of a.png" in captured.err
+    assert [json.loads(line)["skipped"] for line in captured.out.splitlines()] == [True, True]
+    assert Path("a-x.png").stat().st_mtime_ns == before
+    assert run("a-x.png", "-o", "twice.png") == 0  # who names it means it
+    # A photo of somebody else's that is in the way is an original as ever.
+    make_photo(Path("b-x.jpg"))
+    assert run(*everything) == 2
+    assert "is an original" in capsys.readouterr().err
+
+
+def test_two_runs_share_the_work(slow_shots: Path) -> None:
+    for number in range(4, 12):
+        (slow_shots / f"{number}.png").unlink()
+    command = ("shots", "-o", "sharp", "--tile", 160, "--skip-existing", "--json")
+    with start(*command) as one, start(*command) as other:
+        outs = [process.communicate(timeout=120) for process in (one, other)]
+    assert (one.returncode, other.returncode) == (0, 0), outs
+    rows = [json.loads(line) for out, _ in outs for line in out.splitlines()]
+    assert sorted(Path(row["input"]).name for row in rows if "skipped" not in row) == files(Path("shots"))
+    assert files(Path("sharp")) == files(Path("shots"))
+    assert not list(Path("sharp").glob(".*"))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp", ".bmp"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,11 @@ from PIL import Image
 from scipy.ndimage import uniform_filter
 from test_restore import Brighter
 
+from deblurcli import restore as loading
+from deblurcli import write_photo
 from deblurcli.arrays import Picture
 from deblurcli.backends.backend import Answer
+from deblurcli.cli import main
 from deblurcli.guard import is_sound
 from deblurcli.photo.photo import Photo
 from deblurcli.restore import Deblurrer, load
@@ -91,6 +95,24 @@ def test_tiles_are_computed_again_in_full_precision() -> None:
     change = result.photo.pixels - photo.pixels
     np.testing.assert_allclose(change[:40, :40], 0.1, atol=1e-6)
     np.testing.assert_allclose(change[-40:, -40:], 0.04, atol=1e-6)
+
+
+def test_a_photo_without_a_sound_tile_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(Brighter):
+        def run(self, picture: Picture, maps: bool = False, statistics: Any = ()) -> Any:
+            restored, planes = super().run(picture, maps, statistics)
+            return restored * np.nan, planes
+
+    write_photo(tmp_path / "in.png", Photo((scene(side=200) * 255).clip(0, 255).astype(np.uint8)))
+    monkeypatch.setattr(loading, "load", lambda **chosen: Deblurrer(Broken(), "none"))
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path / "in.png"), "-o", str(tmp_path / "out.png"), "--report", str(tmp_path / "failed.txt")])
+    assert ended.value.code == 1
+    assert "in.png: could not be restored" in capsys.readouterr().err
+    assert (tmp_path / "failed.txt").read_text().strip() == str(tmp_path / "in.png")
+    assert not (tmp_path / "out.png").exists()
 
 
 def test_tiles_that_stay_broken_are_left_as_they_were() -> None:

@@ -11,7 +11,6 @@ from zipfile import ZipFile
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
@@ -23,6 +22,7 @@ from deblurcli.backends.onnx_backend import OnnxBackend, choose_provider
 from deblurcli.backends.onnx_export import export_onnx
 from deblurcli.backends.onnx_files import onnx_file
 from deblurcli.backends.onnx_outputs import only, outputs
+from deblurcli.backends.onnx_runtime import onnxruntime
 from deblurcli.backends.torch_backend import TorchBackend
 from deblurcli.errors import DeblurError, DeviceError, TileTooLargeError, UsageError, WeightsError
 from deblurcli.networks import ggkmnet

@@ -13,7 +13,7 @@ import pytest
 
 from deblurcli.errors import PhotoError, UsageError
 from deblurcli.photo import atomic, encode, tiff
-from deblurcli.photo.atomic import replacing
+from deblurcli.photo.atomic import claimed, remove_abandoned, replacing
 from deblurcli.photo.encode import write_photo
 from deblurcli.photo.photo import Photo
 
@@ -203,3 +203,13 @@ def test_wrong_usage_touches_nothing(tmp_path: Path) -> None:
 
 def test_every_message_has_words() -> None:
     assert all(words[0] and words[1] for words in atomic._WORDS.values())
+
+
+def test_a_claim_is_for_one_at_a_time(tmp_path: Path) -> None:
+    with claimed(tmp_path / "a.png") as mine, claimed(tmp_path / "b.png") as other:
+        assert mine and other
+        with claimed(tmp_path / "a.png") as again:
+            assert not again
+        assert len(list(tmp_path.iterdir())) == 2
+        assert not remove_abandoned(tmp_path)
+    assert not list(tmp_path.iterdir())

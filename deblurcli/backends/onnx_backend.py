@@ -9,13 +9,13 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from deblurcli.arrays import Picture
 from deblurcli.backends.backend import Answer
 from deblurcli.backends.memory import bytes_per_pixel, cpu_budget
 from deblurcli.backends.onnx_outputs import only, outputs
+from deblurcli.backends.onnx_runtime import onnxruntime
 from deblurcli.errors import DeviceError, TileTooLargeError, WeightsError
 from deblurcli.networks.spec import NetworkSpec
 

@@ -190,7 +190,7 @@ def _sums_last(graph: Any) -> None:
 
 def _prove(content: bytes, network: Contract, examples: list[tuple[Tensor, list[Tensor]]], precision: str) -> None:
     """Raises DeblurError unless ONNX Runtime returns with the file what PyTorch does in fp32."""
-    import onnxruntime
+    from deblurcli.backends.onnx_runtime import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     inputs, outputs = ([value.name for value in values] for values in (session.get_inputs(), session.get_outputs()))

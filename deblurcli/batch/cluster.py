@@ -66,6 +66,7 @@ def connect() -> None:
     Raises:
         DeviceError: there is none.
     """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # or it would report what it is used for
     try:
         ray.init(address=os.environ.get("RAY_ADDRESS", "auto"), log_to_driver=False, logging_level=logging.WARNING)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -17,6 +20,21 @@ from deblurcli.photo.sniff import RAW_SUFFIXES, looks_like_photo
 Twins = Literal["raw", "developed", "both"]
 MARK = "/./"
 """In a path, what the part after it is a tree below: ``shots/./day two/b.jpg``, as rsync has it."""
+
+LITTER = frozenset(
+    {"@eadir", "@recycle", "@recently-snapshot", "@sharebin", "#recycle", "#snapshot", "$recycle.bin", "recycler"}
+    | {"recycled", "lost+found", "system volume information", "network trash folder", "__macosx"}
+)
+"""Folders, in small letters, in which file servers and systems keep thumbnails and what was thrown away."""
+
+_MARKS = {  # the longer first: one begins with another
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+"""What a text may begin with, and the encoding that it stands for."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +60,16 @@ class Source:
 
 @dataclass
 class Found:
-    """Photos, in the order in which they were named; what could not be searched; what was left out, for people."""
+    """Photos, in the order in which they were named; what could not be searched; what was left out, for people.
+
+    Attributes:
+        passed_over: folders that hold no photos of anybody's: of those a file server makes thousands.
+    """
 
     sources: list[Source] = field(default_factory=list)
     errors: list[DeblurError] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
 
 
 def find_photos(
@@ -57,7 +80,8 @@ def find_photos(
     Args:
         arguments: files, folders, patterns like ``*.jpg`` (where the shell left them), and lists: ``@FILE``, or ``@-``
             for standard input, with one of the former per line, or separated by zero bytes.
-        recursive: look into folders' folders. Those that are links are not followed: they may lead anywhere.
+        recursive: look into folders' folders. Those that are links are not followed: they may lead anywhere. Hidden
+            ones, ``LITTER``, and exported maps are passed over.
         twins: which of a raw file and a developed picture that share folder and stem, as cameras write them, is meant.
             Files named one by one are never left out.
         skip: a folder that is not looked into: outputs are no inputs.
@@ -66,18 +90,19 @@ def find_photos(
         PhotoError: a list cannot be read.
     """
     found = Found()
+    is_output = _is(skip)
     for argument in _unlisted(arguments):
         try:
             path = place(argument)
             if path.is_dir():
-                photos = _remote(path, recursive) if is_remote(path) else _walk(found, path, recursive, skip)
+                photos = _remote(path, recursive) if is_remote(path) else _walk(found, path, recursive, is_output)
                 kept = _one_of_twins(photos, twins, found.left_out)
                 if not kept and not found.errors:
                     hint = "" if recursive else "--recursive looks into its subfolders, if there are any."
                     raise PhotoError(path, "no photos in this folder", hint)
                 found.sources += [Source(photo, path) for photo in sorted(kept)]
             elif _is_pattern(argument) and not path.exists():
-                files = sorted(match for match in _matches(argument) if match.is_file())
+                files = sorted(match for match in _matches(argument, is_output) if match.is_file())
                 if not files:
                     raise PhotoError(path, "nothing fits this pattern")
                 found.sources += [Source(file, file.parent) for file in files]
@@ -99,7 +124,10 @@ def _unlisted(arguments: tuple[str, ...]) -> Iterator[str]:
 
 
 def read_list(name: str) -> list[str]:
-    """The names in a list, in any encoding; "-" is standard input.
+    """The names in a list, one a line, or separated by zero bytes; "-" is standard input.
+
+    What the list begins with tells its encoding (Windows likes UTF-16); without such a mark names are taken as they
+    are, or else as Windows wrote them before.
 
     Raises:
         PhotoError: it cannot be read.
@@ -108,8 +136,41 @@ def read_list(name: str) -> list[str]:
         content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
         raise PhotoError(name, f"this list cannot be read ({error.strerror})") from error
-    lines = content.split(b"\0") if b"\0" in content else content.splitlines()
-    return [os.fsdecode(line) for line in lines if line.strip()]
+    try:
+        text = _text(content)
+    except UnicodeDecodeError as error:
+        raise PhotoError(name, "this list is damaged: it is not the text that its beginning says it is") from error
+    if text is not None:
+        return [line for line in re.split(r"[\r\n]+", text) if line.strip()]
+    # A name may hold line ends, where every name ends in a zero byte.
+    separated = b"\0" in content and (content.endswith(b"\0") or not re.search(rb"[\r\n]", content))
+    lines = content.split(b"\0") if separated else content.splitlines()
+    if not separated and b"\0" in content:
+        raise PhotoError(name, "this list is no text: it has zero bytes in its lines", "Save it as UTF-8.")
+    return [_named(line) for line in lines if line.strip()]
+
+
+def _text(content: bytes) -> str | None:
+    """The text of a list that says how it is encoded, or is UTF-16 without saying so; None for any other."""
+    for mark, encoding in _MARKS.items():
+        if content.startswith(mark):
+            errors = "surrogateescape" if encoding == "utf-8" else "strict"
+            return content[len(mark) :].decode(encoding, errors)
+    high_bytes = {"utf-16-le": content[1::2], "utf-16-be": content[::2]}
+    for encoding, high in high_bytes.items():
+        if len(content) % 2 == 0 and content.count(0) == high.count(0) > len(high) / 2:
+            return content.decode(encoding)
+    return None
+
+
+def _named(line: bytes) -> str:
+    """A name as the file system has it; of one that is not UTF-8, as Windows may have written it, if that is there."""
+    name = os.fsdecode(line)
+    if not name.isprintable() and not os.path.lexists(name):
+        with suppress(UnicodeDecodeError):
+            if os.path.lexists(other := line.decode("cp1252")):
+                return other
+    return name
 
 
 def write_list(names: list[str]) -> bytes:
@@ -123,17 +184,33 @@ def _is_pattern(name: str) -> bool:
     return any(letter in name for letter in "*?[")
 
 
-def _matches(pattern: str) -> Iterator[Path]:
+def _matches(pattern: str, is_output: Callable[[Path], bool]) -> Iterator[Path]:
+    """What fits a pattern, but for what lies in folders that it did not name and that are passed over in a folder."""
     parts = pattern.split("/") if STORAGE_MARK in pattern else Path(pattern).parts
     first = next(number for number, part in enumerate(parts) if _is_pattern(part))
     start = place("/".join(parts[:first])) if STORAGE_MARK in pattern else Path(*parts[:first])
-    return start.glob("/".join(parts[first:]))
+    named = set(parts)
+    for match in start.glob("/".join(parts[first:])):
+        below = list(match.parents)[: len(match.parts) - len(start.parts) - 1]
+        if not any(is_output(folder) or (folder.name not in named and _is_litter(folder)) for folder in below):
+            yield match
 
 
-def _walk(found: Found, folder: Path, recursive: bool, skip: Path | None) -> list[Path]:
+def _is(folder: Path | None) -> Callable[[Path], bool]:
+    """Whether a path is of this folder."""
+    real = folder.resolve() if folder else None
+    return lambda path: real is not None and not is_remote(path) and path.resolve() == real
+
+
+def _is_litter(folder: Path) -> bool:
+    """Whether a folder is kept by programs for themselves: thumbnails, trash, maps, our unfinished work."""
+    name = folder.name.lower()
+    return name.startswith(".") or name in LITTER or (name.endswith(".maps") and (folder / "maps.json").is_file())
+
+
+def _walk(found: Found, folder: Path, recursive: bool, is_output: Callable[[Path], bool]) -> list[Path]:
     """The photos of a folder; what else there was to say goes to ``found``."""
     photos: list[Path] = []
-    skipped = skip.resolve() if skip else None
 
     def unreadable(error: OSError) -> None:
         found.errors.append(PhotoError(error.filename, f"this folder cannot be read ({error.strerror})"))
@@ -142,22 +219,21 @@ def _walk(found: Found, folder: Path, recursive: bool, skip: Path | None) -> lis
         here = Path(name)
         photos += [here / file for file in files if looks_like_photo(file) and _is_there(here / file)]
         links = [name for name in folders if (here / name).is_symlink()]
-        # Hidden folders hold what programs keep for themselves: thumbnails, trash, our unfinished work.
-        folders[:] = [
-            name
-            for name in folders
-            if name not in links and not name.startswith(".") and (here / name).resolve() != skipped
-        ]
+        passed_over = [name for name in folders if _is_litter(here / name) or is_output(here / name)]
+        folders[:] = [name for name in folders if name not in links and name not in passed_over]
         if not recursive:
             break
+        found.passed_over += [str(here / name) for name in passed_over]
         found.left_out += [f"{here / name}: is a link to a folder, which is not followed" for name in links]
     return photos
 
 
 def _remote(folder: Path, recursive: bool) -> list[Path]:
-    return [
-        path for path in folder.glob("**/*" if recursive else "*") if looks_like_photo(path.name) and path.is_file()
-    ]
+    def is_meant(path: Path) -> bool:
+        below = list(path.parents)[: len(path.parts) - len(folder.parts) - 1]
+        return looks_like_photo(path.name) and not any(map(_is_litter, below)) and path.is_file()
+
+    return [path for path in folder.glob("**/*" if recursive else "*") if is_meant(path)]
 
 
 def _is_there(path: Path) -> bool:

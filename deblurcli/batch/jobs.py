@@ -11,10 +11,11 @@ from itertools import islice
 from pathlib import Path
 
 from deblurcli.batch.inputs import Source
+from deblurcli.batch.record import is_ours
 from deblurcli.batch.storage import fetched, is_remote, place
 from deblurcli.errors import OutputLostError, PhotoError, UsageError
 
-FIELDS = ("stem", "network", "tag", "date")
+FIELDS = ("stem", "suffix", "network", "tag", "date")
 BESIDE = "{stem}-deblurred"
 
 
@@ -46,7 +47,8 @@ class Names:
     """How results are called.
 
     Attributes:
-        template: with ``FIELDS`` in braces; the suffix comes after it. A slash begins a subfolder.
+        template: with ``FIELDS`` in braces; the result's suffix comes after it, while ``{suffix}`` is the photo's,
+            without its dot. A slash begins a subfolder.
         network, tag: what stands for the fields of these names. ``{date}`` is the day the photo was taken, as its EXIF
             block or else its file says: a run that is taken up again another day finds the same names.
     """
@@ -73,7 +75,8 @@ class Names:
     def of(self, source: Path) -> Path:
         """The name, without suffix, for a photo."""
         day = date_taken(source).isoformat() if "{date}" in self.template else ""
-        return Path(self.template.format(stem=source.stem, network=self.network, tag=self.tag, date=day))
+        suffix = source.suffix.removeprefix(".")
+        return Path(self.template.format(stem=source.stem, suffix=suffix, network=self.network, tag=self.tag, date=day))
 
 
 def date_taken(path: Path) -> date:
@@ -93,17 +96,25 @@ def date_taken(path: Path) -> date:
 
 
 def plan_jobs(
-    sources: list[Source], named: str | None, *, single: bool, names: Names | None = None, format: str | None = None
+    sources: list[Source],
+    named: str | None,
+    *,
+    single: bool,
+    names: Names | None = None,
+    format: str | None = None,
+    left_out: list[str] | None = None,
 ) -> list[Job]:
     """Pairs every photo with its output.
 
     A single file may go to a file; several files or a folder go to a folder, below which their tree is kept. Without
-    an output a result lies beside its photo as ``NAME-deblurred``.
+    an output a result lies beside its photo as ``NAME-deblurred``. Photos that are results of others among them, and
+    say so, are left out.
 
     Args:
         named: the output as typed: a slash at its end means a folder, which a ``Path`` would forget.
         single: one file was named, and neither a folder, pattern nor list.
         names: how results in folders are called; None for the photo's own name, or ``BESIDE`` it.
+        left_out: where it is said, for people, which photos are left out.
 
     Raises:
         UsageError: the output does not suit the inputs, is one of them, or is the same for two of them.
@@ -124,8 +135,19 @@ def plan_jobs(
             raise UsageError(f"{output}: several photos cannot go to one file", "Name a folder with -o.")
         names = names or Names(BESIDE if output is None else "{stem}")
         jobs = [Job(s.path, _target(s, output, names, format), s.root, output) for s in sources]
+        own = _own_outputs(jobs)
+        jobs = [job for job in jobs if real_path(job.source) not in own]
+        if left_out is not None:
+            left_out += [f"{output}: left out, as deblur made it of {source}" for output, source in own.items()]
     check_jobs(jobs)
     return jobs
+
+
+def _own_outputs(jobs: list[Job]) -> dict[Path, Path]:
+    """Sources that an earlier run made of others among them, as they themselves record, and what they were made of."""
+    sources = {real_path(job.source) for job in jobs}
+    targets = {real_path(job.target): job.source for job in jobs}
+    return {path: source for path, source in targets.items() if path in sources and is_ours(path)}
 
 
 def _target(source: Source, output: Path | None, names: Names, format: str | None) -> Path:
@@ -153,9 +175,15 @@ def check_jobs(jobs: list[Job]) -> None:
         if key in taken:
             raise UsageError(
                 f"{job.source} and {taken[key]} would both be written to {job.target}",
-                "Restore them separately, or tell them apart with --template or --recursive.",
+                _how_to_tell_apart(job.source, taken[key]),
             )
         taken[key] = job.source
+
+
+def _how_to_tell_apart(one: Path, other: Path) -> str:
+    if one.suffix != other.suffix:
+        return "Tell them apart with --template '{stem}-{suffix}'."
+    return "Restore them separately, or name their folder and --recursive, which keeps its tree."
 
 
 def _is_same_file(one: Path, other: Path) -> bool:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from deblurcli import __version__
 from deblurcli.batch.jobs import Job, check_existing, check_place, make_folder
-from deblurcli.batch.storage import fetched, published
+from deblurcli.batch.record import description, is_finished, sha256
+from deblurcli.batch.storage import fetched, is_remote, published
 from deblurcli.errors import DeblurError, OutputLostError, PhotoError, failure
 from deblurcli.scales import Scales
 from deblurcli.tiling import Progress
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from deblurcli.restore import Deblurrer, Restoration
 
 # Options that make no difference to the file.
-_ELSEWHERE = {"export_maps", "maps_scale", "maps_dir", "max_pixels", "overwrite", "strict", "tile"}
+_ELSEWHERE = {"export_maps", "finished_by", "maps_scale", "maps_dir", "max_pixels", "overwrite", "strict", "tile"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,7 @@ class Options:
 
     Attributes:
         maps_dir: folder for the maps' folders; None for beside the outputs.
+        finished_by: network, weights and precision, whose finished results are left as they are; None to redo them.
     """
 
     amount: float = 1.0
@@ -51,6 +51,7 @@ class Options:
     strict: bool = False
     strip: Literal["gps", "all"] | None = None
     raw: RawSettings | None = None
+    finished_by: tuple[str, str, str] | None = None
 
     def maps_folder(self, job: Job) -> Path:
         """Where the maps of a photo go."""
@@ -71,7 +72,8 @@ class Outcome:
     """What came of a photo.
 
     Attributes:
-        row: JSON values, for pipelines. It has an ``error`` if the photo failed.
+        row: JSON values, for pipelines. It has an ``error`` if the photo failed, and ``skipped`` if another run saw to
+            it.
         hint: what to do about the error. exit_code: what it ends in, 0 if there is none.
         lost: nothing can be written any more, of whatever photo.
     """
@@ -111,13 +113,27 @@ def restore_photo(
     began = time.perf_counter()
     outcome = Outcome(row)
     try:
-        row |= _restore(job, options, device, progress, was_read)
+        with _alone(job, options) as mine:
+            row |= _restore(job, options, device, progress, was_read) if mine else {"skipped": True}
     except (DeblurError, MemoryError, OSError, ValueError, RuntimeError) as caught:
         error = failure(caught, job.source)
         row["error"] = str(error)
         outcome = Outcome(row, error.hint, error.exit_code, isinstance(error, OutputLostError))
     row["seconds"] = round(time.perf_counter() - began, 3)
     return outcome
+
+
+@contextmanager
+def _alone(job: Job, options: Options) -> Iterator[bool]:
+    """Whether a photo is this run's to restore: of several that go on with one folder, each takes what no other has."""
+    from deblurcli.photo.atomic import claimed
+
+    if options.finished_by is None or is_remote(job.target):
+        yield True
+        return
+    make_folder(job)
+    with claimed(job.target) as mine:
+        yield mine and not is_finished(job, options, *options.finished_by)
 
 
 def _restore(
@@ -155,6 +171,12 @@ def _restore(
             progress=progress,
             transfer=options.transfer,
         )
+        if result.failed:
+            raise PhotoError(
+                job.source,
+                "could not be restored: what the network made of every part of it cannot be right",
+                "Try other weights, another --device, or --precision fp32.",
+            )
         row = _about(deblurrer, options, photo, result)
         if maps_folder:
             _export(maps_folder, deblurrer, photo, result, row)
@@ -168,21 +190,12 @@ def _restore(
                 format=options.format,
                 depth=options.depth,
                 quality=options.quality,
-                description=_description(deblurrer, job, options, result),
+                description=description(deblurrer, job, options, result, source),
                 overwrite=options.overwrite,
                 strip=options.strip,
             )
-            row["sha256"] = _sum(target)
+            row["sha256"] = sha256(target)
     return row | {"warnings": [*photo.warnings, *result.warnings, *lost]}
-
-
-def _sum(path: Path) -> str:
-    """SHA-256 of a file. (``hashlib.file_digest`` came with Python 3.11.)"""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(2**20):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def _about(deblurrer: Deblurrer, options: Options, photo: Photo, result: Restoration) -> dict[str, Any]:
@@ -213,37 +226,3 @@ def _export(folder: Path, deblurrer: Deblurrer, photo: Photo, result: Restoratio
     backend = deblurrer.backend
     about = {**row, "calibration": calibration(backend.spec.name, deblurrer.weights)}
     export_maps(folder, result.maps, backend.spec.maps, backend.kernels(), photo, result.photo, about, result.coarse)
-
-
-def _description(deblurrer: Deblurrer, job: Job, options: Options, result: Restoration) -> str:
-    """What was done to a photo, for its metadata. EXIF text is ASCII. ``is_finished`` looks for its end."""
-    backend = deblurrer.backend
-    text = f"deblur {__version__}: {str(deblurrer).replace(' · ', ', ')}, amount {options.amount:g}"
-    if result.scales > 1:
-        text += f", {result.scales} scales"
-    if result.approximate:
-        text += f", approximate: in {result.tiles} tiles"
-    return f"{text}, settings {options.sum(job, backend.spec.name, deblurrer.weights, backend.precision)}"
-
-
-def is_finished(job: Job, options: Options, network: str, weights: str, precision: str) -> bool:
-    """Whether a photo's output, and its maps if they are wanted, were made of it with the same options and weights.
-
-    The output itself tells: its metadata say how it was made. (A BMP file has none: newer than the photo, it is
-    taken for finished.)
-    """
-    from deblurcli.photo.decode import read_software
-    from deblurcli.photo.encode import FORMATS, format_for
-
-    try:
-        if job.target.stat().st_mtime < job.source.stat().st_mtime:
-            return False
-        if options.export_maps and not (options.maps_folder(job) / "maps.json").is_file():
-            return False
-        if "exif" not in FORMATS[format_for(job.target, options.format)].holds:
-            return True
-        with fetched(job.target) as target:
-            said = re.search(r"deblur [^;]* settings ([0-9a-f]{8})", read_software(target))
-        return said is not None and said[1] == options.sum(job, network, weights, precision)
-    except (OSError, PhotoError):
-        return False

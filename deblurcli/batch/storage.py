@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from deblurcli.errors import PhotoError
+from deblurcli.errors import PhotoError, installs
 
 MARK = "://"
 
@@ -18,17 +19,35 @@ def place(name: str) -> Path:
     """A path, or what behaves like one and lies elsewhere (universal-pathlib's UPath).
 
     Raises:
-        ModuleNotFoundError: a package for this kind of place is missing. PhotoError: there is no such kind.
+        PhotoError: there is no such kind of place, or a package for it is missing.
     """
     if MARK not in name:
         return Path(name)
-    from upath import UPath
-
     try:
+        from upath import UPath
+
         path = UPath(name)
+        if isinstance(path, os.PathLike):
+            return Path(path.path)
+        _ = path.fs  # is made when it is asked for, of a package that may be missing
     except ValueError as error:
         raise PhotoError(name, f"is in no known kind of storage ({error})") from error
-    return Path(path.path) if isinstance(path, os.PathLike) else path  # type: ignore[return-value]
+    except ImportError as error:
+        packages = _packages(name.partition(MARK)[0])
+        what = f"needs Python packages that are not installed: {', '.join(packages) or 'universal-pathlib'}"
+        raise PhotoError(name, what, installs("cluster", *packages)) from error
+    return path  # type: ignore[return-value]
+
+
+def _packages(kind: str) -> list[str]:
+    """What a kind of storage needs besides the extra, as far as fsspec says so."""
+    try:
+        from fsspec.registry import known_implementations
+    except ImportError:
+        return []
+    known = known_implementations.get(kind, {})
+    package = known.get("class", "").partition(".")[0]
+    return re.findall(r'"([\w-]+)"', known.get("err", "")) if package == "fsspec" else [package] * bool(package)
 
 
 def is_remote(path: Path) -> bool:
@@ -51,8 +70,8 @@ def fetched(path: Path) -> Iterator[Path]:
         try:
             with path.open("rb") as source, copy.open("wb") as target:
                 shutil.copyfileobj(source, target)
-        except OSError as error:
-            raise PhotoError(path, f"cannot be read: {error.strerror or error}") from error
+        except Exception as error:  # of whatever kind the storage's library has
+            raise PhotoError(path, f"cannot be read: {_reason(error)}") from error
         with _named(copy, path):
             yield copy
 
@@ -78,8 +97,12 @@ def published(path: Path, overwrite: bool) -> Iterator[Path]:
             system.makedirs(system._parent(name), exist_ok=True)
             with copy.open("rb") as source, system.transaction, system.open(name, "wb") as target:
                 shutil.copyfileobj(source, target)
-        except OSError as error:
-            raise PhotoError(path, f"cannot be written: {error.strerror or error}") from error
+        except Exception as error:
+            raise PhotoError(path, f"cannot be written: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -18,19 +19,30 @@ from deblurcli.cli.evaluate import evaluate
 from deblurcli.cli.inspect import inspect
 from deblurcli.cli.messages import report
 from deblurcli.cli.restore import restore
+from deblurcli.cli.streams import finish_output, prepare_streams
 from deblurcli.cli.synthesize import synthesize
 from deblurcli.cli.train import train
 from deblurcli.cli.weights import weights
-from deblurcli.errors import INTERRUPTED, NOTHING_DONE, WRONG_USAGE, DeblurError
+from deblurcli.errors import INTERRUPTED, NOTHING_DONE, WRONG_USAGE, DeblurError, installs, unexpected
 
-# What not everybody has installed: as it is imported → as it is called.
-PACKAGES = {name: name for name in ("torch", "onnx", "onnxscript", "ray")}
-PACKAGES |= {"skimage": "scikit-image", "upath": "universal-pathlib"}
+# What not everybody has installed: as it is imported → the extra that it comes with.
+EXTRAS = {"torch": "torch", "onnx": "export", "onnxscript": "export", "ray": "cluster", "skimage": "metrics"}
 PATIENCE = 3.0  # seconds
 
 
+class Group(DefaultGroup):
+    """Commands, of which the default need not be named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Options of the default command, ``--`` among them, are not for the group's parser, which would swallow it."""
+        own = {name for parameter in self.get_params(ctx) for name in parameter.opts}
+        if args and args[0].startswith("-") and args[0] not in own:
+            args = [str(self.default_cmd_name), *args]
+        return super().parse_args(ctx, args)
+
+
 @click.group(
-    cls=DefaultGroup,
+    cls=Group,
     default="restore",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="'deblur restore --help' lists the options of the main job, 'deblur COMMAND --help' those of the others.",
@@ -66,9 +78,18 @@ def _leave_threads(code: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs a command line and ends the process with the exit code of the contract (see ``deblurcli.errors``)."""
+    """Runs a command line and ends the process with the exit code of the contract (see ``deblurcli.errors``).
+
+    Whatever goes wrong ends here, in a line that says so. With ``DEBLUR_TRACEBACK`` in the environment, what nobody
+    thought of ends in Python's own traceback, for those who look for it.
+    """
+    prepare_streams()
+    # What libraries log is for their makers: what matters to people becomes a warning or an error of ours.
+    for library in ("matplotlib", "PIL", "fsspec"):
+        logging.getLogger(library).addHandler(logging.NullHandler())
     try:
         code = cli.main(arguments, prog_name="deblur", standalone_mode=False)
+        sys.stdout.flush()
     except click.UsageError as error:
         error.show()
         code = WRONG_USAGE
@@ -83,13 +104,17 @@ def main(arguments: list[str] | None = None) -> None:
         report(str(error), error.hint)
         code = error.exit_code
     except ModuleNotFoundError as error:
-        package = PACKAGES.get(error.name or "")
-        if package is None:
+        package = (error.name or str(error)).partition(".")[0]
+        hint = installs(EXTRAS[package]) if package in EXTRAS else f"pip install {package}"
+        report(f"this needs the Python package {package}, which is not installed", hint)
+        code = NOTHING_DONE
+    except BrokenPipeError:  # whoever read our output has gone
+        code = NOTHING_DONE
+    except Exception as error:
+        if "DEBLUR_TRACEBACK" in os.environ:
             raise
-        report(f"this needs the Python package {package}, which is not installed", f"pip install {package}")
-        code = NOTHING_DONE
-    except BrokenPipeError:
-        # Whoever read our output has gone; do not complain again when Python flushes it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = NOTHING_DONE
+        told = unexpected(error)
+        report(str(told), told.hint)
+        code = told.exit_code
+    finish_output()
     sys.exit(code or 0)

@@ -15,7 +15,7 @@ import click
 
 from deblurcli import __version__
 from deblurcli.cli.messages import table_console
-from deblurcli.errors import NOTHING_DONE, DeblurError
+from deblurcli.errors import NOTHING_DONE, DeblurError, WeightsError
 
 if TYPE_CHECKING:
     from deblurcli.arrays import Picture
@@ -106,13 +106,19 @@ def _weights() -> Iterator[Finding]:
             yield Finding(name, PRESENT, str(release.path))
         except DeblurError as error:
             yield Finding(name, BROKEN, f"{error}. {error.hint}")
-    folder = cache_folder()
-    fetched = [row.name for row in published() if row.path.is_file()]
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    nearest = next(path for path in (folder, *folder.parents) if path.exists())
-    if os.access(nearest, os.W_OK):
-        yield Finding("cache", PRESENT, f"{folder}: {size / 1e6:.1f} MB; fetched: {', '.join(fetched) or 'none'}")
-    else:
+    fetched = ", ".join(row.name for row in published() if row.is_fetched)
+    try:
+        folder = cache_folder()
+    except WeightsError as error:
+        yield Finding("cache", ABSENT, f"{error}. {error.hint}")
+        return
+    try:
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        nearest = next(path for path in (folder, *folder.parents) if path.exists())
+        if not os.access(nearest, os.W_OK):
+            raise PermissionError
+        yield Finding("cache", PRESENT, f"{folder}: {size / 1e6:.1f} MB; fetched: {fetched or 'none'}")
+    except OSError:
         yield Finding("cache", ABSENT, f"{folder} cannot be written; DEBLUR_WEIGHTS names another folder")
 
 
@@ -130,7 +136,8 @@ def _runs() -> Iterator[Finding]:
 
 def _onnx_devices() -> list[str]:
     try:
-        from deblurcli.backends.onnx_backend import PROVIDERS, onnxruntime
+        from deblurcli.backends.onnx_backend import PROVIDERS
+        from deblurcli.backends.onnx_runtime import onnxruntime
     except ImportError:
         return []  # found missing before
     return [device for device, provider in PROVIDERS.items() if provider in onnxruntime.get_available_providers()]

@@ -66,6 +66,11 @@ class Log:
         """Something nobody needs in a log file."""
         say(self._words(text), verbosity=self._verbosity)
 
+    def detail(self, text: str) -> None:
+        """Something for those who want to know everything."""
+        if self._verbosity > 0:
+            self.note(text)
+
     def stopping(self) -> None:
         """Answers Ctrl-C."""
         with self._beside_bar():
@@ -80,10 +85,13 @@ class Log:
         """Tells what would be restored, on stdout."""
         for job in jobs:
             row = self._common | named(job)
-            click.echo(json.dumps(row) if self._as_json else printable(f"{job.source} → {job.target}"))
+            print(json.dumps(row) if self._as_json else printable(f"{job.source} → {job.target}"), flush=True)
 
     def add(self, job: Job, outcome: Outcome) -> None:
         """Tells what came of a photo."""
+        if "skipped" in outcome.row:
+            self.skip(job)
+            return
         row = self._common | outcome.row
         with self._beside_bar():
             for warning in row.get("warnings", ()):
@@ -100,8 +108,7 @@ class Log:
     def skip(self, job: Job) -> None:
         """Tells that a photo was done before."""
         self.skipped += 1
-        if self._verbosity > 0:
-            self.note(f"{job.target} was done before")
+        self.detail(f"{job.target} was done before")
         if self._as_json:
             click.echo(json.dumps(self._common | named(job) | {"skipped": True}), self._out)
 

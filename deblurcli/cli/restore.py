@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,7 +123,7 @@ def picture_options(command: Any) -> Any:
 @click.option(
     "--template",
     metavar="TEXT",
-    help="Name of the results, of {stem} {network} {tag} {date}, e.g. '{date}/{stem}-{network}'.",
+    help="Name of the results, of {stem} {suffix} {network} {tag} {date}, e.g. '{date}/{stem}-{network}'.",
 )
 @which_options
 @partial(network_options, check=check_devices)
@@ -199,6 +199,7 @@ def _run(pipe: Pipe, settings: dict[str, Any]) -> int:
 
     jobs = _jobs(pipe, settings, options, _names(settings, spec.name, tag), log)
     if settings["skip_existing"]:
+        options = replace(options, finished_by=(spec.name, tag, precision))
         jobs = list(_not_finished(jobs, options, (spec.name, tag, precision), log))
     elif len(jobs) == 1:
         check_existing(jobs[0], options.overwrite)  # before the network is loaded
@@ -256,17 +257,20 @@ def _jobs(pipe: Pipe, settings: dict[str, Any], options: Options, names: Names |
         raise found.errors[0]
     for error in found.errors:
         log.refuse(error)
-    for line in found.left_out:
-        log.note(line)
+    for folder in found.passed_over:
+        log.detail(f"{folder}: was passed over")
     single = len(pipe.photos) == 1 and [s.path for s in found.sources] == [place(pipe.photos[0])]
-    jobs = plan_jobs(found.sources, output, single=single, names=names, format=options.format)
+    left_out = found.left_out
+    jobs = plan_jobs(found.sources, output, single=single, names=names, format=options.format, left_out=left_out)
+    for line in left_out:
+        log.note(line)
     for job in jobs:
         check_depth(format_for(job.target, options.format), options.depth)
     return shard(jobs, *settings["shard"]) if settings["shard"] else jobs
 
 
 def _not_finished(jobs: list[Job], options: Options, made_by: tuple[str, str, str], log: Log) -> Iterator[Job]:
-    from deblurcli.batch.one_photo import is_finished
+    from deblurcli.batch.record import is_finished
 
     for job in jobs:
         if is_finished(job, options, *made_by):

@@ -79,9 +79,9 @@ def info(network: str, weights: str | None, card: bool) -> None:
 
     path, header = find(network_spec(network).name, weights)
     if card:
-        click.echo(model_card(path, header), nl=False)
+        print(model_card(path, header), end="")
     else:
-        click.echo(json.dumps({"file": str(path), **vars(header)}, indent=2, ensure_ascii=False))
+        print(json.dumps({"file": str(path), **vars(header)}, indent=2, ensure_ascii=False))
 
 
 @weights.command()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from os import PathLike
@@ -94,6 +96,42 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
         if lock is not None:
             os.close(lock)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Whether a file is the caller's to make, and no other's who asks as well, for the time of the with-block.
+
+    A hidden file beside it is locked meanwhile. Where there are no locks everybody may make it.
+    """
+    place = _unfinished(path.parent, hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12])
+    try:
+        file = os.open(place, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    except OSError:  # that nothing can be written here is for the writing to tell
+        yield True
+        return
+    mine = _is_free(file)
+    try:
+        yield mine
+    finally:
+        with suppress(OSError):
+            if mine:
+                place.unlink()
+        os.close(file)
+
+
+def _is_free(file: int) -> bool:
+    if not fcntl:
+        return True
+    for _ in range(5):  # who removes what was abandoned holds it for a moment, too
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.02)
+        except OSError:  # a file system without locks
+            return True
+    return False
 
 
 def remove_abandoned(folder: Path) -> list[Path]:

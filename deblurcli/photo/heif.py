@@ -7,13 +7,13 @@ from typing import BinaryIO
 
 import numpy as np
 
-from deblurcli.errors import PhotoError
+from deblurcli.errors import PhotoError, installs
 from deblurcli.photo.decoded import Decoded
 from deblurcli.photo.metadata import unmarked
 from deblurcli.photo.sniff import CONVERT, check_size
 from deblurcli.photo.transfer import full_range
 
-EXTRA = "pip install 'deblurcli[heif]' reads them; or convert it to JPEG, PNG or TIFF first."
+EXTRA = f"{installs('heif')} reads them; or convert it to JPEG, PNG or TIFF first."
 
 
 def read_heif(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import imagecodecs
 import numpy as np
 
-from deblurcli.errors import PhotoError
+from deblurcli.errors import PhotoError, installs
 from deblurcli.photo.boxes import box, boxes
 from deblurcli.photo.colour import bands
 from deblurcli.photo.curves import decode, known_space
@@ -63,7 +63,7 @@ def _embedded_profile(path: Path, data: bytes) -> bytes:
         import pylibjxl  # type: ignore[import-not-found]
     except ImportError as error:
         what = "has a colour profile that only the extra 'jxl' can read"
-        raise PhotoError(path, what, "pip install 'deblurcli[jxl]' (Python 3.11 or newer)") from error
+        raise PhotoError(path, what, f"{installs('jxl')}, with Python 3.11 or newer") from error
     return pylibjxl.decode(data, metadata=True)[1]["icc"]
 
 

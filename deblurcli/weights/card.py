@@ -73,7 +73,7 @@ def model_card(path: Path, header: Header) -> str:
     if sha256 not in (release.sha256 for release in released[:1]):
         # Released and fetched weights are found by their tags.
         known = sha256 in (release.sha256 for release in released)
-        known |= path in (row.path for row in published(header.network))
+        known |= any(row.is_fetched and row.path == path for row in published(header.network))
         options += ["--weights", header.tag if known else path.name]
     data = _table(["tiles", "source", "licence"], [[r["tiles"], r["source"], r["licence"]] for r in header.data])
     recipe = "\n".join(_settings(header.recipe))

@@ -6,6 +6,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -96,17 +97,32 @@ class Published:
         return cache_folder() / f"{self.name}.safetensors"
 
     @property
+    def is_fetched(self) -> bool:
+        """Whether it lies there."""
+        with suppress(WeightsError, OSError):
+            return self.path.is_file()
+        return False
+
+    @property
     def permissive(self) -> bool:
         """Whether the licence lets everyone use the weights for anything."""
         return self.licence in PERMISSIVE
 
 
 def cache_folder() -> Path:
-    """Where fetched weights lie: the folder that the environment variable names, or the user's cache."""
+    """Where fetched weights lie: the folder that the environment variable names, or the user's cache.
+
+    Raises:
+        WeightsError: the user, as in some containers, has no home folder.
+    """
     from platformdirs import user_cache_path
 
     named = os.environ.get(FOLDER_VARIABLE)
-    return Path(named).expanduser() if named else user_cache_path("deblur", appauthor=False) / "weights"
+    try:
+        return Path(named).expanduser() if named else user_cache_path("deblur", appauthor=False) / "weights"
+    except RuntimeError as error:
+        hint = f"Set {FOLDER_VARIABLE} to a folder for weights, or HOME to one for everything."
+        raise WeightsError("there is no home folder to keep weights in", hint) from error
 
 
 def make_folder(folder: Path) -> None:
@@ -177,7 +193,7 @@ def find(network: str, weights: str | None = None) -> tuple[Path, Header]:
             return release.path, read_header(release.path)
     fetchable = [row for row in published(network) if weights in (None, row.tag)]
     for row in fetchable:
-        if row.path.is_file():
+        if row.is_fetched:
             return _read(row.path, network)
     if fetchable:
         what = f"no weights '{weights}'" if weights else "no trained weights"

@@ -32,7 +32,7 @@ def weights_of(network: str) -> Iterator[Line]:
             header = read_header(release.path)
             yield Line(release.tag, "comes with deblur", header.licence, header.scores)
     for row in published(network):
-        where = "fetched" if row.path.is_file() else "not fetched"
+        where = "fetched" if row.is_fetched else "not fetched"
         yield Line(row.tag, where, row.licence, {})
 
 

@@ -1,0 +1,146 @@
+"""No command hangs or ends in a traceback, whatever its streams, their encodings, the user and the packages."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from seeds import RGB, png
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell and /dev/full")
+
+COMMANDS = {
+    "help": "--help",
+    "restore help": "restore --help",
+    "train help": "train --help",
+    "weights list": "weights list",
+    "weights info": "weights info iniknet-fast",
+    "plan": "a→b.png -o new.png --dry-run",
+    "plan in json": "a→b.png -o new.png --dry-run --json",
+    "wrong": "a→b.png --nonsense",
+    "missing": "gone.png -o out.png",
+}
+ALL = [*COMMANDS, "photo"]
+COMMANDS["photo"] = "a→b.png -o out.png -v --overwrite --backend onnx --device cpu"
+PRINTS = {"help", "restore help", "train help", "weights list", "weights info", "plan", "plan in json"}
+FAILS = {"wrong": 2, "missing": 1}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("streams")
+    (folder / "a→b.png").write_bytes(png(RGB))
+    return folder
+
+
+def shell(folder: Path, line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Runs ``deblur LINE`` in a shell, with pipes for the streams that the line leaves alone. A hang is an error."""
+    command = f"'{sys.executable}' -m deblurcli {line}"
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=folder, env=os.environ | environment, capture_output=True, timeout=60, check=False
+    )
+    assert b"Traceback" not in done.stderr and b"Exception ignored" not in done.stderr, done.stderr.decode()
+    return done
+
+
+@pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "<&-", "<&- 2>&-"])
+@pytest.mark.parametrize("command", ALL)
+def test_commands_do_without_what_they_do_not_need(command: str, streams: str, folder: Path) -> None:
+    (folder / "out.png").unlink(missing_ok=True)
+    done = shell(folder, f"{COMMANDS[command]} {streams}")
+    assert done.returncode == FAILS.get(command, 0)
+    assert bool(done.stdout) == (command in PRINTS)
+    assert (folder / "out.png").exists() == (command == "photo")
+
+
+@pytest.mark.parametrize(("streams", "words"), [(">&-", b"is closed"), (">/dev/full", b"disk is full")])
+@pytest.mark.parametrize("command", ALL)
+def test_what_is_asked_for_and_cannot_be_said_is_an_error(
+    command: str, streams: str, words: bytes, folder: Path
+) -> None:
+    done = shell(folder, f"{COMMANDS[command]} {streams}")
+    if command in PRINTS:
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[0].startswith(b"error: standard output: ") and words in done.stderr
+        assert len(done.stderr.splitlines()) == 2
+    else:
+        assert done.returncode == FAILS.get(command, 0)
+
+
+def test_photos_through_pipes_that_are_closed_or_full(folder: Path) -> None:
+    for line in ("- -o - < a→b.png > /dev/full", "- -o - < a→b.png >&-", "- -o pipe.png <&-"):
+        done = shell(folder, line)
+        assert done.returncode == 1
+        assert done.stderr.startswith(b"error: standard "), done.stderr
+    done = shell(folder, "@- -o sharp/ <&-")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (1, b"error: standard input: is closed")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii"])
+@pytest.mark.parametrize("command", ALL)
+def test_any_encoding(command: str, encoding: str, folder: Path) -> None:
+    done = shell(folder, COMMANDS[command], PYTHONIOENCODING=encoding)
+    assert done.returncode == FAILS.get(command, 0), done.stderr
+    done.stdout.decode(encoding)
+    if command == "plan":
+        assert done.stdout == b"a->b.png -> new.png\n"
+
+
+def test_a_user_without_name_and_home(folder: Path) -> None:
+    # As in containers: the user's number is in no list of users.
+    script = (
+        "import os, pwd, sys\n"
+        "def unknown(uid): raise KeyError(f'getpwuid(): uid not found: {uid}')\n"
+        "pwd.getpwuid = unknown\n"
+        "for name in ('HOME', 'USER', 'LOGNAME', 'DEBLUR_WEIGHTS'): os.environ.pop(name, None)\n"
+        "for name in [name for name in os.environ if name.startswith('XDG_')]: del os.environ[name]\n"
+        "from deblurcli.cli import main; main(sys.argv[1:])"
+    )
+    for line in ("doctor", "weights list", "a→b.png -o home.png --overwrite"):
+        command = [sys.executable, "-c", script, *line.split()]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    command = [sys.executable, "-c", script, "weights", "fetch", "iniknet.dpdd_paper"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no home folder" in done.stderr and "DEBLUR_WEIGHTS" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("place", "packages"),
+    [("s3://bucket/a.jpg", "s3fs"), ("gs://bucket/a.jpg", "gcsfs"), ("https://example.org/a.jpg", "aiohttp")],
+)
+def test_storage_whose_package_is_missing(place: str, packages: str, folder: Path) -> None:
+    pytest.importorskip("upath", reason="the extra 'cluster' is not installed")
+    script = f"import sys; sys.modules['{packages}'] = None; from deblurcli.cli import main; main(sys.argv[1:])"
+    for line in ([place, "-o", "out.jpg"], ["a→b.png", "-o", place]):
+        command = [sys.executable, "-c", script, *line]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        what, hint = done.stderr.splitlines()
+        assert what.startswith(f"error: {place}: needs Python packages") and packages in what
+        assert packages in hint and ".[cluster]" in hint
+
+
+def test_what_nobody_thought_of_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import deblurcli.cli as commands
+    from deblurcli.weights import table
+
+    def broken() -> None:
+        raise KeyError("nobody\nthought of it")
+
+    monkeypatch.setattr(table, "networks_in_order", broken)
+    with pytest.raises(SystemExit) as ended:
+        commands.main(["weights", "list"])
+    assert ended.value.code == 1
+    what, hint = capsys.readouterr().err.splitlines()
+    assert what.startswith("error: KeyError: ")
+    assert "report" in hint
+    monkeypatch.setenv("DEBLUR_TRACEBACK", "1")
+    with pytest.raises(KeyError):
+        commands.main(["weights", "list"])

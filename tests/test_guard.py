@@ -102,8 +102,8 @@ def test_a_photo_without_a_sound_tile_has_failed(
 ) -> None:
     class Broken(Brighter):
         def run(self, picture: Picture, maps: bool = False, statistics: Any = ()) -> Any:
-            restored, planes = super().run(picture, maps, statistics)
-            return restored * np.nan, planes
+            restored, planes, _ = super().run(picture, maps, statistics)
+            return Answer(restored * np.nan, planes)
 
     write_photo(tmp_path / "in.png", Photo((scene(side=200) * 255).clip(0, 255).astype(np.uint8)))
     monkeypatch.setattr(loading, "load", lambda **chosen: Deblurrer(Broken(), "none"))

@@ -163,6 +163,18 @@ def test_half_precision() -> None:
     assert onnx_file(network_spec("tiny"), None, "fp16") != onnx_file(network_spec("tiny"))
 
 
+def test_files_in_half_precision_are_half_as_large() -> None:
+    spec = network_spec("iniknet-fast")
+    # Wide enough that its weights outweigh what is computed in 32 bit.
+    network = build_network("iniknet-fast", SMALL["iniknet-fast"] | {"widths": (32, 32, 32)}).eval()
+
+    def numbers(precision: str) -> int:
+        model = onnx.load_model_from_string(export_onnx(network, spec, "made-up", "MIT", precision))
+        return sum(onnx.numpy_helper.to_array(tensor).nbytes for tensor in model.graph.initializer)
+
+    assert numbers("fp16") < 0.6 * numbers("fp32")
+
+
 def test_a_file_is_kept_only_if_it_is_right(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DEBLUR_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(onnx_export, "TOLERANCES", {"fp32": (1e-12, 1e-12)})

@@ -124,6 +124,8 @@ def export_onnx(
     model = program.model_proto
     for part in (*model.graph.node, *model.graph.value_info):
         del part.metadata_props[:]  # where in our code it comes from: a quarter of the file
+    if precision == "fp16":
+        _halve(model.graph)
     _sums_last(model.graph)
     about = {"format": FORMAT, "network": spec.name, "tag": tag, "precision": precision, "licence": licence}
     onnx.helper.set_model_props(model, about | {k: str(getattr(spec, k)) for k in ("multiple_of", "min_size")})
@@ -153,6 +155,24 @@ def darktable_model(content: bytes, spec: NetworkSpec, tag: str) -> bytes:
         archive.writestr(f"{name}/model.onnx", content)
         archive.writestr(f"{name}/config.json", json.dumps(config, indent=1) + "\n")
     return file.getvalue()
+
+
+def _halve(graph: Any) -> None:
+    """Stores in 16 bit what is computed with in 16 bit alone, so that a file has half the size and the same results."""
+    import onnx
+
+    half = onnx.TensorProto.FLOAT16
+    numbers = {tensor.name: tensor for tensor in graph.initializer}
+    casts = [node for node in graph.node if node.op_type == "Cast" and node.input[0] in numbers]
+    for node in casts:
+        if next(attribute.i for attribute in node.attribute if attribute.name == "to") == half:
+            values = onnx.numpy_helper.to_array(numbers[node.input[0]])
+            graph.initializer.append(onnx.numpy_helper.from_array(values.astype(np.float16), node.output[0]))
+            graph.node.remove(node)
+    used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
 
 
 def _sums_last(graph: Any) -> None:

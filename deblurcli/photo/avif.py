@@ -10,12 +10,13 @@ import imagecodecs
 import numpy as np
 from PIL import AvifImagePlugin
 
+from deblurcli.errors import PhotoError
 from deblurcli.photo.boxes import box, boxes, find
 from deblurcli.photo.colour import bands
 from deblurcli.photo.decoded import Decoded, Samples
 from deblurcli.photo.metadata import unmarked
 from deblurcli.photo.photo import Photo
-from deblurcli.photo.sniff import check_size
+from deblurcli.photo.sniff import CONVERT, check_size
 from deblurcli.photo.transfer import full_range, to_float
 
 _MAIN_ITEM = 1
@@ -23,10 +24,11 @@ _MAIN_ITEM = 1
 
 def read_avif(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     """Decode an AVIF file. Raises PhotoError for what is refused, anything else for what is damaged."""
+    data = file.read()
+    _refuse(path, data)
+    file.seek(0)
     image = AvifImagePlugin.AvifImageFile(file)  # reads the metadata, and turns rotation boxes into EXIF orientation
     check_size(path, *image.size, len(image.getbands()), max_pixels)
-    file.seek(0)
-    data = file.read()
     frames = getattr(image, "n_frames", 1)
     if frames > 1:  # imagecodecs would decode them all
         file.seek(0)
@@ -34,6 +36,7 @@ def read_avif(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     else:
         samples = imagecodecs.avif_decode(data)
         samples = samples[0] if samples.ndim == 4 else samples
+        samples = samples[_clean_aperture(data, *samples.shape[:2])]
     exif = unmarked(image.info.get("exif"))
     decoded = Decoded("avif", samples, icc=image.info.get("icc_profile"), exif=exif, xmp=image.info.get("xmp"))
     bits, decoded.cicp = _properties(data)
@@ -43,6 +46,53 @@ def read_avif(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     if frames > 1:
         decoded.further = f"It is an animation of {frames} frames"
     return decoded
+
+
+def _refuse(path: Path, data: bytes) -> None:
+    meta = find(memoryview(data), b"meta")
+    iprp = meta and find(meta[4:], b"iprp")
+    if iprp and sum(kind == b"ipma" for kind, _ in boxes(iprp)) > 1:
+        hint = f"ImageMagick with libheif opens it. {CONVERT}"
+        raise PhotoError(path, "is an AVIF file of several property tables, which is not supported", hint)
+
+
+def _clean_aperture(data: bytes, height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of the main picture that are meant to be seen (ISO/IEC 14496-12, 12.1.4); not turned yet."""
+    whole = slice(0, height), slice(0, width)
+    meta = find(memoryview(data), b"meta")
+    if meta is None:  # an image sequence
+        return whole
+    ipco, ipma, pitm = (find(meta[4:], *place) for place in ((b"iprp", b"ipco"), (b"iprp", b"ipma"), (b"pitm",)))
+    if not (ipco and ipma and pitm):
+        return whole
+    main = int.from_bytes(pitm[4:8] if pitm[0] else pitm[4:6], "big")
+    found = list(boxes(ipco))
+    for number in _of_item(ipma, main):
+        if 0 < number <= len(found) and found[number - 1][0] == b"clap":
+            numbers = struct.unpack_from(">IIIIiIiI", found[number - 1][1])
+            if 0 in numbers[1::2]:
+                return whole
+            w, h, x, y = (above / below for above, below in zip(numbers[::2], numbers[1::2], strict=True))
+            left, top = round((width - w) / 2 + x), round((height - h) / 2 + y)
+            rows, columns = slice(top, top + round(h)), slice(left, left + round(w))
+            inside = 0 <= top < rows.stop <= height and 0 <= left < columns.stop <= width
+            return (rows, columns) if inside else whole
+    return whole
+
+
+def _of_item(ipma: memoryview, item: int) -> list[int]:
+    """Numbers, from 1, of the properties that an item has."""
+    wide_ids, wide_numbers = ipma[0] > 0, bool(ipma[3] & 1)
+    (entries,) = struct.unpack_from(">I", ipma, 4)
+    position = 8
+    for _ in range(entries):
+        name, count = struct.unpack_from(">IB" if wide_ids else ">HB", ipma, position)
+        position += 5 if wide_ids else 3
+        numbers = struct.unpack_from(f">{count}{'H' if wide_numbers else 'B'}", ipma, position)
+        position += count * (2 if wide_numbers else 1)
+        if name == item:
+            return [number & (0x7FFF if wide_numbers else 0x7F) for number in numbers]
+    return []
 
 
 def _properties(data: bytes) -> tuple[int, tuple[int, int] | None]:

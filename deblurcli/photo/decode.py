@@ -22,7 +22,16 @@ from deblurcli.photo.decoded import Decoded, Samples
 from deblurcli.photo.gain_map import read_gain_map
 from deblurcli.photo.heif import read_heif
 from deblurcli.photo.jp2 import read_jp2
-from deblurcli.photo.jpeg import is_motion_photo, joined_extension, open_jpeg, without_motion
+from deblurcli.photo.jpeg import (
+    JpegFile,
+    behind_picture,
+    holds_video,
+    is_motion_photo,
+    joined_extension,
+    open_jpeg,
+    with_end,
+    without_motion,
+)
 from deblurcli.photo.jxl import read_jxl
 from deblurcli.photo.limits import MAX_PIXELS
 from deblurcli.photo.photo import Photo
@@ -159,19 +168,30 @@ def _damaged(path: Path, error: Exception) -> PhotoError:
 
 def _read_jpeg(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     image = open_jpeg(path, file)
+    check_size(path, *image.size, len(image.getbands()), max_pixels)
+    behind = behind_picture(file, image.scan)
+    if behind is None:
+        image = JpegFile(with_end(path, file, image.scan))
     decoded = _read_pillow(path, image, "jpeg", max_pixels)
+    if behind is None:
+        decoded.warnings.append("The file has no end marker, though all of its pixels are there.")
     if image.mode == "CMYK":
-        if "adobe" not in image.info:  # Pillow takes for granted that inks are inverted, as Adobe does
-            np.subtract(255, decoded.samples, out=decoded.samples)
+        # Inks are inverted, as Adobe has them, whether its marker says so or not: Pillow takes that for granted, too.
         decoded.samples, note = colour.cmyk_to_rgb(decoded.samples, decoded.icc)
         decoded.icc = icc_profile("srgb")
         decoded.warnings.append(note)
+    pictures = 0
     if any(name == "APP2" and data.startswith(b"MPF\0") for name, data in image.applist):
         decoded.gain_map, pictures = read_gain_map(file)
+    if holds_video(file, image.scan) or (decoded.xmp and is_motion_photo(decoded.xmp)):
+        decoded.further = "The file holds a video as well"
+    elif pictures:
         if pictures > 1 + (decoded.gain_map is not None):
             decoded.further = "The file holds further pictures, such as views or a preview"
-    elif decoded.xmp and is_motion_photo(decoded.xmp):
-        decoded.further = "The file holds a video as well"
+    elif behind and behind.picture:
+        decoded.further = "The file holds further pictures behind the first"
+    elif behind and behind.rest:
+        decoded.warnings.append(f"{behind.rest} bytes behind the picture were dropped: they are of no known kind.")
     decoded.xmp = decoded.xmp and without_motion(decoded.xmp)
     decoded.xmp_extension = joined_extension(data for _, data in image.applist)
     decoded.iptc = image.info.get("photoshop", {}).get(metadata.IPTC_RESOURCE)

@@ -75,6 +75,7 @@ class Decoded:
             self.warnings.append("The EXIF data are damaged and were dropped.")
         if turn != 1 and self.gain_map:
             self.gain_map = None
+            xmp = xmp and metadata.xmp_without_item(xmp, "GainMap")
             self.warnings.append("The HDR gain map was dropped: it is not upright.")
         if turn != 1 and xmp:
             xmp = metadata.upright_xmp(xmp)

@@ -60,6 +60,8 @@ def fit(photo: Photo, known: Format, description: str | None) -> tuple[Photo, li
     if lost:
         names = ", ".join(_title(photo, part) for part in lost)
         warnings.append(f"{known.title} cannot hold these, so they were dropped: {names}.")
+    if "gain_map" in lost and photo.xmp:
+        photo = replace(photo, xmp=metadata.xmp_without_item(photo.xmp, "GainMap"))
     return replace(photo, **{part: () if part == "texts" else None for part in lost}), warnings
 
 

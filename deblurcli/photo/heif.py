@@ -9,7 +9,7 @@ import numpy as np
 
 from deblurcli.errors import PhotoError, installs
 from deblurcli.photo.decoded import Decoded
-from deblurcli.photo.metadata import unmarked
+from deblurcli.photo.metadata import unmarked, upright_xmp
 from deblurcli.photo.sniff import CONVERT, check_size
 from deblurcli.photo.transfer import full_range
 
@@ -34,7 +34,8 @@ def read_heif(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
         samples = full_range(samples >> np.uint16(16 - bits), bits)
     exif = unmarked(info.get("exif"))
     # Pixels are upright already.
-    decoded = Decoded("heif", samples, info.get("icc_profile"), exif, info.get("xmp") or None, turn=1)
+    xmp = upright_xmp(info.get("xmp") or b"") or None
+    decoded = Decoded("heif", samples, info.get("icc_profile"), exif, xmp, turn=1)
     if profile := info.get("nclx_profile"):
         decoded.cicp = (profile["color_primaries"], profile["transfer_characteristics"])
         decoded.take_cicp()

@@ -107,11 +107,11 @@ def extent(block: Buffer, header: Header, entry: Entry) -> slice | None:
     return slice(start, start + size) if size and start + size <= len(block) else None
 
 
-def is_complete(block: Buffer) -> bool:
-    """Whether the first IFD and all values of its standard fields (not private ones) lie within the block."""
+def is_complete(block: Buffer, offset: int) -> bool:
+    """Whether the IFD at ``offset`` and all values of its standard fields (not private ones) lie within the block."""
     header = read_header(block)
     try:
-        found = [entry for tag, entry in entries(block, header, header.offset) if tag < PRIVATE]
+        found = [entry for tag, entry in entries(block, header, offset) if tag < PRIVATE]
         return all(extent(block, header, entry) for entry in found if entry.type in TYPE_SIZES and entry.number)
     except struct.error:
         return False

@@ -14,6 +14,7 @@ from deblurcli.photo.colour import bands
 from deblurcli.photo.curves import decode, known_space
 from deblurcli.photo.decoded import Decoded, Samples
 from deblurcli.photo.jxl_header import read_header, restated
+from deblurcli.photo.metadata import upright_xmp
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import SPACES, Space, profile_of
 from deblurcli.photo.sniff import CONVERT, check_size
@@ -36,6 +37,8 @@ def read_jxl(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     decoded = Decoded("jxl", imagecodecs.jpegxl_decode(data, index=0), icc, exif, parts.get(b"xml "), turn=1)
     decoded.cicp = header.cicp
     decoded.take_resolution()
+    if header.turned and decoded.xmp:
+        decoded.xmp = upright_xmp(decoded.xmp)
     if header.animated:
         decoded.further = "It is an animation"
     if b"jhgm" in parts:

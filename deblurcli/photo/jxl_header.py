@@ -34,6 +34,7 @@ class Header:
     cicp: tuple[int, int] | None = None
     profile: bool = False
     gray: bool = False
+    turned: bool = False
     depth: tuple[int, int] = (0, 0)
     colours: tuple[int, int] = (0, 0)
     end: int = 0
@@ -74,7 +75,7 @@ def read_header(codestream: bytes) -> Header:
     if bits(1):  # all as usual
         return header
     if bits(1):
-        bits(3)  # orientation: the decoder applies it
+        header.turned = bits(3) != 0  # the decoder turns it
         if bits(1):
             _size(bits)
         if bits(1):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from mmap import ACCESS_READ, mmap
 from typing import BinaryIO
@@ -162,18 +162,26 @@ def photoshop_resource(iptc: bytes) -> bytes:
     return b"8BIM" + struct.pack(">H2xI", IPTC_RESOURCE, len(iptc)) + iptc + bytes(len(iptc) % 2)
 
 
-def captions(resources: bytes) -> bytes | None:
+def captions(data: bytes) -> bytes | None:
     """The IPTC records among Photoshop's image resources; or the bytes themselves, if they are such records."""
+    found = dict(_resources(data))
+    return found.get(IPTC_RESOURCE, data if data.startswith(b"\x1c") else None)
+
+
+def resources(data: bytes) -> list[int]:
+    """Numbers of Photoshop's image resources."""
+    return [number for number, _ in _resources(data)]
+
+
+def _resources(data: bytes) -> Iterator[tuple[int, bytes]]:
     position = 0
-    while resources[position : position + 4] == b"8BIM" and position + 12 <= len(resources):
-        (number,) = struct.unpack_from(">H", resources, position + 4)
-        name = resources[position + 6] + 1
+    while data[position : position + 4] == b"8BIM" and position + 12 <= len(data):
+        (number,) = struct.unpack_from(">H", data, position + 4)
+        name = data[position + 6] + 1
         position += 6 + name + name % 2
-        (length,) = struct.unpack_from(">I", resources.ljust(position + 4, b"\0"), position)
-        if number == IPTC_RESOURCE:
-            return resources[position + 4 : position + 4 + length]
+        (length,) = struct.unpack_from(">I", data.ljust(position + 4, b"\0"), position)
+        yield number, data[position + 4 : position + 4 + length]
         position += 4 + length + length % 2
-    return resources if resources.startswith(b"\x1c") else None
 
 
 def as_text(comment: bytes) -> str:
@@ -187,6 +195,15 @@ def as_text(comment: bytes) -> str:
 def upright_xmp(xmp: bytes) -> bytes:
     """The packet with ``tiff:Orientation`` set to 1, whether it is an attribute or an element; same length."""
     return re.sub(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]", rb"\g<1>1", xmp)
+
+
+def xmp_without_item(xmp: bytes, kind: str) -> bytes:
+    """The packet without what it says of a part behind the picture, a "GainMap" or "MotionPhoto", that is gone."""
+    item = rb"<rdf:li\b(?:(?!</rdf:li>).)*?:Semantic\s*(?:=\s*[\"']|>\s*)" + kind.encode() + rb"\b.*?</rdf:li>"
+    xmp = re.sub(item, b"", xmp, flags=re.DOTALL)
+    if kind == "GainMap":
+        xmp = re.sub(rb"\s+hdrgm:\w+\s*=\s*(\"[^\"]*\"|'[^']*')", b"", xmp)
+    return xmp
 
 
 def with_size(exif: bytes, width: int, height: int) -> bytes:
@@ -215,24 +232,28 @@ def _with_numbers(exif: bytes, numbers: dict[int, int]) -> bytes:
     return bytes(block)
 
 
-def exif_of_tiff(data: Buffer, skip: Collection[int] = (), *, raw: bool = False) -> bytes | None:
+def exif_of_tiff(
+    data: Buffer, skip: Collection[int] = (), *, raw: bool = False, offset: int | None = None
+) -> bytes | None:
     """What a TIFF file says about the photo, as an EXIF block in the file's byte order, or None if it says nothing.
 
     The block has the fields of the first IFD that describe the photo, its orientation, and the EXIF and GPS IFDs,
     every value byte for byte, and the maker notes where they were, if that is not far into the file. Fields to
-    ``skip`` are left out. ``raw`` files may have marks of their own in the place of TIFF's.
+    ``skip`` are left out. ``raw`` files may have marks of their own in the place of TIFF's. The photo's IFD, if it is
+    not the first, is at ``offset``.
     """
     header = ifd.read_header(data, raw=raw)
+    header = header if offset is None else header._replace(offset=offset)
     wanted = (DESCRIPTIVE | {ORIENTATION}) - set(skip)
     tree = {tag: field for tag, field in ifd.read_tree(data, header).items() if tag in wanted}
     block = ifd.write_block(tree, header.order)
     return block if tree.keys() - {ORIENTATION} or orientation(block) != 1 else None
 
 
-def bytes_of_tiff(data: Buffer, tag: int) -> bytes | None:
-    """The value of a field of a TIFF file's first IFD, or None."""
+def bytes_of_tiff(data: Buffer, tag: int, offset: int) -> bytes | None:
+    """The value of a field of a TIFF file's IFD at ``offset``, or None."""
     header = ifd.read_header(data)
-    entry = dict(ifd.entries(data, header, header.offset)).get(tag)
+    entry = dict(ifd.entries(data, header, offset)).get(tag)
     field = entry and ifd.read_field(data, header, entry)
     return field.data if field else None
 

@@ -19,7 +19,7 @@ from deblurcli.photo.decoded import Decoded, Samples
 from deblurcli.photo.limits import LARGEST_PART, MAX_CHUNKS, MAX_PARTS, MAX_TEXTS
 from deblurcli.photo.metadata import as_text, captions, photoshop_resource, sensible_dpi
 from deblurcli.photo.photo import Photo
-from deblurcli.photo.profiles import SRGB_CURVE, Space, profile_of
+from deblurcli.photo.profiles import SRGB_CURVE, Space, means_colours, profile_of
 from deblurcli.photo.sniff import BILEVEL, COPY_AGAIN, check_length, check_size
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -33,6 +33,8 @@ METRE = 39.37007874015748
 
 _CHANNELS = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""Of an interlaced picture: the first column and row, and how far it is to the next."""
 _ONCE = (b"IHDR", b"PLTE", b"tRNS")
 _KEPT = (b"eXIf", b"iCCP", b"pHYs", b"sRGB", b"cICP", b"gAMA", b"cHRM")
 _SRGB: dict[bytes, tuple[int, ...]] = {
@@ -75,15 +77,16 @@ def read_png(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     # libpng sees nothing but the picture: it would complain about odd metadata on the user's terminal.
     encoded = b"".join(picture)
     del picture, body, whole  # and with them the file's bytes
-    decoded = Decoded("png", imagecodecs.png_decode(encoded), exif=chunks.get(b"eXIf"), xmp=xmp, warnings=warnings)
+    decoded = Decoded("png", _pixels(encoded), exif=chunks.get(b"eXIf"), xmp=xmp, warnings=warnings)
     decoded.further = further
     if b"iCCP" in chunks:
         _, _, rest = chunks[b"iCCP"].partition(b"\0")
         decoded.icc = _inflate(rest[1:], "colour profile", warnings)
-    elif len(chunks.get(b"cICP", b"")) == 4:
-        decoded.cicp = chunks[b"cICP"][0], chunks[b"cICP"][1]
+    if len(chunks.get(b"cICP", b"")) == 4 and (decoded.icc is None or means_colours(*chunks[b"cICP"][:2])):
+        # It ranks above the profile, which is for programs that do not know it (PNG, third edition, 4.3).
+        decoded.icc, decoded.cicp = None, (chunks[b"cICP"][0], chunks[b"cICP"][1])
         decoded.take_cicp()
-    elif b"sRGB" not in chunks:
+    elif b"iCCP" not in chunks and b"sRGB" not in chunks:
         decoded.icc = _colour_tags(chunks)
     if b"pHYs" in chunks:
         x, y, unit = struct.unpack(">IIB", chunks[b"pHYs"])
@@ -128,6 +131,40 @@ def _check_pixels(path: Path, picture: list[bytes | memoryview]) -> None:
         raise PhotoError(path, "is damaged: it holds more than its pixels", COPY_AGAIN)
     if not inflater.eof:
         raise PhotoError(path, "is cut short", COPY_AGAIN)
+
+
+def _pixels(encoded: bytes) -> Samples:
+    """The samples of a PNG file that holds nothing but its picture.
+
+    Where it is interlaced, each of the seven passes is decoded as a picture of its own: libpng warns of whole ones on
+    the user's terminal.
+    """
+    width, height, depth, colour, *_, interlaced = struct.unpack_from(">IIBBBBB", encoded, 16)
+    if not interlaced:
+        return imagecodecs.png_decode(encoded)
+    data, others = b"", b""
+    for name, body, whole in _chunks(Path(), encoded, []):
+        if name == b"IDAT":
+            data += body
+        elif name not in (b"IHDR", b"IEND"):
+            others += whole
+    data = zlib.decompress(data)
+    samples: Samples | None = None
+    start = 0
+    for left, top, step_x, step_y in _PASSES:
+        columns, rows = -(-(width - left) // step_x), -(-(height - top) // step_y)
+        if columns < 1 or rows < 1:
+            continue
+        end = start + rows * (1 + -(-columns * depth * _CHANNELS[colour] // 8))
+        header = _chunk(b"IHDR", struct.pack(">IIBB3x", columns, rows, depth, colour))
+        body = _chunk(b"IDAT", zlib.compress(data[start:end], 0))
+        part = imagecodecs.png_decode(SIGNATURE + header + others + body + _chunk(b"IEND", b""))
+        if samples is None:
+            samples = np.empty((height, width, *part.shape[2:]), part.dtype)
+        samples[top::step_y, left::step_x] = part
+        start = end
+    assert samples is not None
+    return samples
 
 
 def write_png(file: BinaryIO, samples: Samples, photo: Photo, description: str | None) -> None:

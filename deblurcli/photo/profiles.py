@@ -73,6 +73,17 @@ _CICP_CURVES = {4: (2.2,), 5: (2.8,), 8: (1.0,), 13: SRGB_CURVE, **dict.fromkeys
 UNSPECIFIED, PQ, HLG = 2, 16, 18
 
 
+def means_colours(primaries: int, transfer: int) -> bool:
+    """Whether these numbers are known to mean colours, be it HDR."""
+    if transfer in (PQ, HLG):
+        return True
+    try:
+        icc_of_cicp(primaries, transfer)
+    except ValueError:
+        return False
+    return UNSPECIFIED not in (primaries, transfer)
+
+
 def icc_of_cicp(primaries: int, transfer: int) -> bytes | None:
     """An ICC profile that says what these numbers do; None for sRGB, which needs none.
 

@@ -45,6 +45,7 @@ _OTHER = {
     b"8BPS": "a Photoshop document",
     b"v/1\x01": "an OpenEXR picture",
     b"#?RADIANCE": "a Radiance HDR picture",
+    b"II\xbc\x01": "a JPEG XR picture",
     b"%PDF": "a PDF document",
     b"%!PS": "a PostScript document",
     b"PK\x03\x04": "a ZIP archive",

@@ -10,7 +10,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 import tifffile
-from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffPage
+from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffPage, TiffPages
 
 from deblurcli.errors import PhotoError
 from deblurcli.photo import colour, ifd, metadata
@@ -21,7 +21,15 @@ from deblurcli.photo.profiles import icc_profile
 from deblurcli.photo.sniff import BILEVEL, CONVERT, COPY_AGAIN, check_size
 from deblurcli.photo.transfer import full_range
 
-XMP, DNG_VERSION, SUB_IFDS, IPTC, IMAGE_DESCRIPTION = 700, 50706, 330, 33723, 270
+XMP, DNG_VERSION, IPTC, RESOURCES, ICC, IMAGE_DESCRIPTION = 700, 50706, 33723, 34377, 34675, 270
+MAX_PAGES = 100
+"""Pages that are looked at."""
+_CARRIED = {XMP, IPTC, RESOURCES, ICC, metadata.ORIENTATION, 282, 283, 296}
+_STORAGE = {254, 255, *range(256, 260), *range(262, 267), 273, *range(277, 282), 284, *range(288, 294), 297, 317, 320}
+_STORAGE |= {*range(321, 326), *range(330, 335), *range(336, 344), 347, *range(512, 522), *range(529, 533)}
+_STORAGE |= {50838, 50839, 59932}  # what tifffile and ImageJ keep, and padding
+_CARRIED_RESOURCES = {0x03ED, metadata.IPTC_RESOURCE, 0x040C, 0x040F, 0x0422, 0x0424, 0x0425}
+"""Resolution, captions, thumbnail, profile, EXIF, XMP, sum of the captions: carried elsewhere, or out of date."""
 BUFFER = 2**24
 """Bytes of compressed strips or tiles that are read ahead."""
 JPEG_CODECS = (6, 7, 34892)
@@ -33,14 +41,14 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def read_tiff(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
-    """Decode the first page of a TIFF file. Raises PhotoError for what is refused, anything else for what is damaged.
+    """Decode the first page of a TIFF file that is no thumbnail.
 
+    Raises PhotoError for what is refused, anything else for what is damaged.
     Floats of any width become float32, and so does uint32, where 1.0 is white; integers of odd widths are stretched
     to 8 or 16 bits.
     """
     with tifffile.TiffFile(file) as tiff:
-        page = tiff.pages.first
-        assert isinstance(page, TiffPage)
+        page = main_page(tiff)
         _refuse(path, page, max_pixels)
         decoded = Decoded("tiff", np.empty(0), icc=page.iccprofile)
         _read_metadata(path, file, tiff, page, decoded)
@@ -97,6 +105,23 @@ def _write_picture(file: BinaryIO, samples: Samples, photo: Photo, order: Litera
         )
 
 
+def main_page(tiff: tifffile.TiffFile) -> TiffPage:
+    """The first page, or, where that is a small copy of another, the largest page that is not; SubIFDs count, too."""
+    first = tiff.pages.first
+    assert isinstance(first, TiffPage)
+    if not first.is_reduced:
+        return first
+    pages = [*_some(tiff.pages), *_some(first.pages)]
+    whole = [page for page in pages if not (page.is_reduced or page.is_mask)]
+    return max(whole, key=lambda page: page.imagewidth * page.imagelength, default=first)
+
+
+def _some(pages: TiffPages | None) -> list[TiffPage]:
+    """The first of some pages. Their number is asked for first: that is where circles among them are found."""
+    found = (pages[number] for number in range(min(len(pages), MAX_PAGES))) if pages else ()
+    return [page for page in found if isinstance(page, TiffPage)]
+
+
 def is_raw(file: BinaryIO) -> bool:
     """Whether a TIFF file is a camera raw file by another name; one that is damaged is not."""
     try:
@@ -105,7 +130,8 @@ def is_raw(file: BinaryIO) -> bool:
             assert isinstance(page, TiffPage)
             if page.photometric in (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW) or DNG_VERSION in page.tags:
                 return True
-            return bool(page.is_reduced and SUB_IFDS in page.tags)
+            below = _some(page.pages)
+            return any(sub.photometric in (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW) for sub in below)
     except Exception:  # read_tiff will say what is wrong
         return False
 
@@ -138,12 +164,12 @@ def _refuse(path: Path, page: TiffPage, max_pixels: int | None) -> None:
 
 def _read_metadata(path: Path, file: BinaryIO, tiff: tifffile.TiffFile, page: TiffPage, decoded: Decoded) -> None:
     with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-        if not ifd.is_complete(data):
+        if not ifd.is_complete(data, page.offset):
             raise PhotoError(path, "is cut short", COPY_AGAIN)
         skip = {IMAGE_DESCRIPTION} if page.is_shaped or page.is_imagej or page.is_ome else set()
         try:
-            decoded.iptc = metadata.bytes_of_tiff(data, IPTC)
-            decoded.exif = metadata.exif_of_tiff(data, skip)
+            decoded.iptc = _captions(data, page.offset)
+            decoded.exif = metadata.exif_of_tiff(data, skip, offset=page.offset)
         except metadata.DAMAGED:
             decoded.warnings.append("The EXIF data are damaged and were dropped.")
     if XMP in page.tags:
@@ -151,8 +177,29 @@ def _read_metadata(path: Path, file: BinaryIO, tiff: tifffile.TiffFile, page: Ti
         decoded.xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
     if "XResolution" in page.tags and "YResolution" in page.tags:
         decoded.dpi = metadata.sensible_dpi(*page.resolution, unit=page.resolutionunit)
-    if len(tiff.pages) > 1:
+    if dropped := _dropped(page):
+        decoded.warnings.append(f"These TIFF tags were dropped: {', '.join(dropped)}.")
+    if sum(not page.is_reduced for page in _some(tiff.pages)) > 1:
         decoded.further = f"The file has {len(tiff.pages)} pages"
+
+
+def _captions(data: mmap, offset: int) -> bytes | None:
+    """IPTC captions where the standard has them, or Photoshop, whichever has more: programs cut the former."""
+    plain, resources = (metadata.bytes_of_tiff(data, tag, offset) for tag in (IPTC, RESOURCES))
+    inside = metadata.captions(resources) if resources else None
+    return max(filter(None, (plain, inside)), key=len, default=None)
+
+
+def _dropped(page: TiffPage) -> list[str]:
+    """Names of a page's tags that are neither carried nor a matter of how its pixels are stored."""
+    names = [tag.name for tag in page.tags if not _is_known(tag.code)]
+    resources = page.tags[RESOURCES].value if RESOURCES in page.tags else b""
+    further = [number for number in metadata.resources(bytes(resources)) if number not in _CARRIED_RESOURCES]
+    return names + [f"Photoshop's {number:#06x}" for number in further]
+
+
+def _is_known(code: int) -> bool:
+    return code in _STORAGE or code in _CARRIED or code in metadata.DESCRIPTIVE
 
 
 def _native_depth(path: Path, page: TiffPage, samples: Samples) -> Samples:

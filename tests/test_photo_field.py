@@ -1,0 +1,268 @@
+"""Photos as they come from phones, scanners, servers and editors: what is meant is read, what is lost is named."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from deblurcli import read_photo, write_photo
+from deblurcli.errors import PhotoError
+from deblurcli.photo.boxes import box, boxes
+from deblurcli.photo.metadata import orientation as orientation_of
+from deblurcli.photo.metadata import photoshop_resource
+from deblurcli.photo.photo import Photo
+from deblurcli.photo.profiles import icc_profile
+
+CODES = np.asarray(Image.fromarray(np.random.default_rng(4).integers(0, 256, (9, 12, 3), np.uint8)).resize((64, 48)))
+CAPTIONS = b"\x1c\x02\x78\x00\x0bA long walk\x1c\x02\x19\x00\x03sea"
+VIDEO = bytes(40) + b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(500)
+MOTION_XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description GCamera:MotionPhoto="1" xmp:Rating="4">'
+    b'<Container:Directory><rdf:Seq><rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="Primary"/></rdf:li>'
+    b'<rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="MotionPhoto" Item:Length="500"/></rdf:li>'
+    b"</rdf:Seq></Container:Directory></rdf:Description></rdf:RDF></x:xmpmeta>"
+)
+
+
+def jpeg(**options: Any) -> bytes:
+    file = BytesIO()
+    Image.fromarray(CODES).save(file, "JPEG", quality=95, **options)
+    return file.getvalue()
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[..., Photo]:
+    """Reads a photo from the bytes of its file."""
+
+    def read(content: bytes, name: str = "a.jpg", **options: Any) -> Photo:
+        (tmp_path / name).write_bytes(content)
+        return read_photo(tmp_path / name, **options)
+
+    return read
+
+
+# ---- TIFF -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_thumbnail_is_not_the_photo(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(CODES[::8, ::8], photometric="rgb", subfiletype=1, description="small", metadata=None)
+        tiff.write(CODES, photometric="rgb", description="the photo", metadata=None)
+    photo = read_photo(tmp_path / "a.tif", strict=True)
+    np.testing.assert_array_equal(photo.pixels, CODES)
+    assert photo.exif and b"the photo" in photo.exif and b"small" not in photo.exif
+    assert photo.warnings == ()
+
+
+def test_a_photo_below_its_thumbnail(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(CODES[::8, ::8], photometric="rgb", subfiletype=1, subifds=1, metadata=None)
+        tiff.write(CODES, photometric="rgb", metadata=None)
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels, CODES)
+
+
+@pytest.mark.parametrize("plain", [None, CAPTIONS[:7]])
+def test_captions_where_photoshop_has_them(plain: bytes | None, tmp_path: Path) -> None:
+    inside = photoshop_resource(CAPTIONS)
+    tags = [(34377, 1, len(inside), inside, True)]
+    tags += [(33723, 7, len(plain), plain, True)] if plain else []
+    tifffile.imwrite(tmp_path / "a.tif", CODES, photometric="rgb", extratags=tags, metadata=None)
+    photo = read_photo(tmp_path / "a.tif")
+    assert photo.iptc == CAPTIONS
+    assert photo.warnings == ()
+    write_photo(tmp_path / "b.tif", photo)
+    assert read_photo(tmp_path / "b.tif").iptc == CAPTIONS
+
+
+def test_tags_that_are_not_carried_are_named(tmp_path: Path) -> None:
+    paths = b"8BIM" + struct.pack(">H2xI", 0x07D0, 4) + b"path"
+    layers = b"Adobe Photoshop Document Data Block\0"
+    tags = [(33550, 12, 3, (1.0, 1.0, 0.0), True), (34377, 1, len(paths), paths, True)]
+    tags += [(37724, 7, len(layers), layers, True)]
+    tifffile.imwrite(tmp_path / "a.tif", CODES, photometric="rgb", extratags=tags, metadata=None)
+    (warning,) = read_photo(tmp_path / "a.tif").warnings
+    for name in ("ModelPixelScaleTag", "ImageSourceData", "Photoshop's 0x07d0"):
+        assert name in warning
+
+
+# ---- AVIF, HEIC -----------------------------------------------------------------------------------------------------
+
+
+def avif(tmp_path: Path, **properties: bytes) -> bytes:
+    """An AVIF file whose main item has more properties; one that is called ``ipma`` becomes a second such table."""
+    write_photo(tmp_path / "plain.avif", Photo(CODES), quality=100)
+    parts = {kind: bytes(body) for kind, body in boxes(memoryview((tmp_path / "plain.avif").read_bytes()))}
+    meta = {kind: bytes(body) for kind, body in boxes(memoryview(parts[b"meta"])[4:])}
+    before = sum(8 + len(body) for body in meta.values())
+    iprp = {kind: bytes(body) for kind, body in boxes(memoryview(meta[b"iprp"]))}
+    second = box(b"ipma", properties.pop("ipma")) if "ipma" in properties else b""
+    for name, body in properties.items():
+        number = sum(1 for _ in boxes(memoryview(iprp[b"ipco"]))) + 1
+        iprp[b"ipco"] += box(name.encode(), body)
+        links = bytearray(iprp[b"ipma"]) + bytes([0x80 | number])
+        links[10] += 1
+        iprp[b"ipma"] = bytes(links)
+    meta[b"iprp"] = b"".join(box(kind, body) for kind, body in iprp.items()) + second
+    grown = sum(8 + len(body) for body in meta.values()) - before
+    places = bytearray(meta[b"iloc"])
+    struct.pack_into(">I", places, 14, struct.unpack_from(">I", places, 14)[0] + grown)
+    meta[b"iloc"] = bytes(places)
+    whole = box(b"meta", bytes(4), *(box(kind, body) for kind, body in meta.items()))
+    return box(b"ftyp", parts[b"ftyp"]) + whole + box(b"mdat", parts[b"mdat"])
+
+
+def test_what_was_cropped_away_stays_away(tmp_path: Path, read: Callable[..., Photo]) -> None:
+    np.testing.assert_array_equal(read(avif(tmp_path), "a.avif").pixels, CODES)
+    # 40 × 20 px, whose middle is 4 px to the left of that of the picture and 6 px below it.
+    aperture = struct.pack(">IIIIiIiI", 40, 1, 20, 1, -8, 2, 6, 1)
+    np.testing.assert_array_equal(read(avif(tmp_path, clap=aperture), "b.avif").pixels, CODES[20:40, 8:48])
+    turned = read(avif(tmp_path, clap=aperture, irot=b"\1"), "c.avif").pixels
+    np.testing.assert_array_equal(turned, np.rot90(CODES[20:40, 8:48]))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_heic_and_its_xmp_agree(orientation: int, tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="the extra 'heif' is not installed")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="%d"/></x:xmpmeta>' % orientation
+    file = heif.from_pillow(Image.fromarray(CODES))
+    file.save(tmp_path / "a.heic", exif=exif.tobytes(), xmp=xmp)
+    photo = read_photo(tmp_path / "a.heic")
+    assert photo.xmp and b'tiff:Orientation="1"' in photo.xmp
+    assert photo.exif is None or orientation_of(photo.exif) == 1
+
+
+# ---- JPEG -----------------------------------------------------------------------------------------------------------
+
+
+def test_cmyk_with_and_without_a_marker(read: Callable[..., Photo]) -> None:
+    file = BytesIO()
+    Image.fromarray(CODES).convert("CMYK").save(file, "JPEG", quality=95)
+    marked = file.getvalue()
+    start = marked.index(b"\xff\xee")
+    bare = marked[:start] + marked[start + 2 + struct.unpack_from(">H", marked, start + 2)[0] :]
+    assert b"Adobe" in marked and b"Adobe" not in bare
+    np.testing.assert_array_equal(read(bare).pixels, read(marked, "b.jpg").pixels)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": "4:2:0"}, {"restart_marker_blocks": 4}])
+def test_only_missing_pixels_are_missed(options: dict[str, Any], read: Callable[..., Photo]) -> None:
+    whole = jpeg(**options)
+    pixels = read(whole).pixels
+    for missing in (1, 2):
+        photo = read(whole[:-missing])
+        np.testing.assert_array_equal(photo.pixels, pixels)
+        assert photo.warnings == ("The file has no end marker, though all of its pixels are there.",)
+    for missing in (3, 4, 5, 20, 200):
+        with pytest.raises(PhotoError, match="is cut short"):
+            read(whole[:-missing])
+
+
+def test_scans_that_are_missing_are_missed(read: Callable[..., Photo]) -> None:
+    whole = jpeg(progressive=True)
+    with pytest.raises(PhotoError, match="is cut short"):
+        read(whole[: whole.rindex(b"\xff\xda")])
+
+
+def test_a_video_is_named_whatever_the_metadata_say(read: Callable[..., Photo]) -> None:
+    for content in (jpeg() + VIDEO, jpeg()[:-2] + VIDEO, jpeg(xmp=MOTION_XMP)):
+        assert any("a video as well" in warning for warning in read(content).warnings)
+        with pytest.raises(PhotoError, match="a video as well"):
+            read(content, strict=True)
+    xmp = read(jpeg(xmp=MOTION_XMP) + VIDEO).xmp
+    assert xmp and b'xmp:Rating="4"' in xmp and b'"Primary"' in xmp
+    assert b'MotionPhoto="1"' not in xmp and b'"MotionPhoto"' not in xmp
+
+
+def test_what_is_behind_a_jpeg_is_named(read: Callable[..., Photo]) -> None:
+    assert read(jpeg() + bytes(100) + b"\r\n").warnings == ()
+    assert read(jpeg() + b"whatever").warnings == (
+        "8 bytes behind the picture were dropped: they are of no known kind.",
+    )
+    with pytest.raises(PhotoError, match="further pictures behind"):
+        read(jpeg() + bytes(10) + jpeg(), strict=True)
+
+
+def test_a_gain_map_that_is_gone_is_not_promised(tmp_path: Path) -> None:
+    xmp = MOTION_XMP.replace(b"MotionPhoto", b"GainMap")
+    xmp = xmp.replace(b"<rdf:Description ", b'<rdf:Description hdrgm:Version="1" ')
+    photo = Photo(CODES, xmp=xmp, gain_map=jpeg())
+    (warning,) = write_photo(tmp_path / "a.png", photo)
+    assert "gain map" in warning
+    kept = read_photo(tmp_path / "a.png").xmp
+    assert kept and b"hdrgm" not in kept and b'"GainMap"' not in kept and b'xmp:Rating="4"' in kept
+
+
+# ---- what is not supported is not damaged ---------------------------------------------------------------------------
+
+
+def test_what_is_not_supported_is_not_called_damaged(tmp_path: Path, read: Callable[..., Photo]) -> None:
+    plain = jpeg()
+    frame = plain.index(b"\xff\xc0")
+    cases = {
+        "a.jpg": (plain[: frame + 4] + b"\x0c" + plain[frame + 5 :], "12 bits per channel"),
+        "b.jpg": (bytes(imagecodecs.jpegls_encode(CODES)), "JPEG-LS"),
+        "c.jxr": (bytes(imagecodecs.jpegxr_encode(CODES)), "JPEG XR"),
+        "d.avif": (avif(tmp_path, ipma=bytes(8)), "property tables"),
+    }
+    for name, (content, words) in cases.items():
+        with pytest.raises(PhotoError, match="not supported") as caught:
+            read(content, name)
+        assert words in str(caught.value) and "damaged" not in str(caught.value)
+        assert caught.value.hint
+
+
+# ---- PNG ------------------------------------------------------------------------------------------------------------
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def test_numbers_of_colours_rank_above_the_profile(tmp_path: Path, read: Callable[..., Photo]) -> None:
+    plain = imagecodecs.png_encode(CODES)
+    profile = chunk(b"iCCP", b"p3\0\0" + zlib.compress(icc_profile("p3")))
+
+    def with_numbers(*numbers: int) -> Photo:
+        return read(plain[:33] + chunk(b"cICP", bytes(numbers)) + profile + plain[33:], "a.png")
+
+    photo = with_numbers(9, 16, 0, 1)
+    assert (photo.cicp, photo.icc) == ((9, 16), None)
+    write_photo(tmp_path / "b.png", photo)
+    assert read_photo(tmp_path / "b.png").cicp == (9, 16)
+    assert with_numbers(1, 13, 0, 1).icc is None  # sRGB
+    assert with_numbers(2, 2, 0, 1).icc == icc_profile("p3")  # says nothing
+
+
+def interlaced(samples: np.ndarray) -> bytes:
+    """A PNG file in seven passes."""
+    height, width = samples.shape[:2]
+    depth, channels = samples.dtype.itemsize * 8, samples.shape[2]
+    rows = b""
+    passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    for left, top, across, down in passes:
+        for row in samples[top::down, left::across]:
+            rows += b"\0" + row.astype(row.dtype.newbyteorder(">")).tobytes() if len(row) else b""
+    header = struct.pack(">IIBBBBB", width, height, depth, {3: 2, 4: 6}[channels], 0, 0, 1)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (5, 3), (48, 64)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_interlaced_files_are_read_in_silence(
+    size: tuple[int, int], dtype: Any, read: Callable[..., Photo], capfd: pytest.CaptureFixture[str]
+) -> None:
+    samples = np.random.default_rng(1).integers(0, np.iinfo(dtype).max, (*size, 3), dtype)
+    np.testing.assert_array_equal(read(interlaced(samples), "a.png").pixels, samples)
+    assert capfd.readouterr() == ("", "")

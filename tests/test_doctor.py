@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from deblurcli.backends.backend import Answer
 from deblurcli.backends.torch_backend import TorchBackend
 from deblurcli.cli import cli
 from deblurcli.cli.doctor import BROKEN, Finding, look
@@ -49,6 +50,6 @@ def test_damaged_weights_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_network_that_does_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TorchBackend, "run", lambda self, picture, maps=False, statistics=(): (picture, {}))
+    monkeypatch.setattr(TorchBackend, "run", lambda self, picture, maps=False, statistics=(): Answer(picture, {}))
     found = findings()
     assert found["torch on cpu"].state == BROKEN and found["onnx on cpu"].state != BROKEN

@@ -267,7 +267,7 @@ def test_what_needs_torch_says_so(arguments: list[str], tmp_path: Path) -> None:
         done = run_without_torch(str(tmp_path / "in.png"), "-o", str(tmp_path / "out.png"), *arguments)
     assert done.returncode == 1 and not (tmp_path / "out.png").exists()
     assert "error: this needs the Python package torch, which is not installed" in done.stderr
-    assert "pip install torch" in done.stderr
+    assert "pip install -c constraints.txt '.[torch]'" in done.stderr
 
 
 def export(*arguments: str) -> subprocess.CompletedProcess[str]:

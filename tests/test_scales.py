@@ -119,9 +119,9 @@ def test_a_photo_is_what_training_computes() -> None:
         expected = restored_at_scales(trusting, chw(picture), 2, maps=False)[0].picture
     found = Deblurrer(Trusting(), "none").restore(Photo(picture), scales=2, tile="none")
     assert found.scales == 2
-    np.testing.assert_allclose(
-        chw(to_float(found.photo.pixels)), expected, atol=1e-4
-    )  # changes pass on in half precision
+    # Changes pass from copy to copy in half precision.
+    rounding = 2**-11 * float((expected - chw(picture)).abs().max())
+    np.testing.assert_allclose(chw(to_float(found.photo.pixels)), expected, atol=rounding, rtol=0)
     alone = Deblurrer(Trusting(), "none").restore(Photo(picture), scales=1, tile="none")
     assert np.abs(to_float(alone.photo.pixels) - to_float(found.photo.pixels)).max() > 1e-2
 

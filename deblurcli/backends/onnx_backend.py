@@ -84,8 +84,9 @@ class OnnxBackend:
             onnxruntime.preload_dlls()  # finds CUDA where pip put it
         self._sessions: dict[tuple[str, ...], onnxruntime.InferenceSession] = {}
         self._beginning = Lock()
-        self._trusts = "trust" in outputs(path.read_bytes())
-        session = self._session(*(["restored", "trust"] if self._trusts else ["restored"]))
+        session = self._session("restored", "trust")  # which makes those of them that the file has
+        self._made = [output.name for output in session.get_outputs()]
+        self._sessions[tuple(self._made)] = session
         got = session.get_providers()[0]
         if got != provider and device != "auto":
             raise DeviceError(f"no device '{device}': ONNX Runtime fell back to {got}", "Use --device cpu.")
@@ -98,8 +99,8 @@ class OnnxBackend:
     def run(self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()) -> Answer:
         """See ``Backend.run``."""
         names = [m.name for m in self.spec.maps] if maps else []
-        trusted = ["trust"] if self._trusts else []
-        image, *planes = self._fetch(["restored", *trusted, *names], picture, statistics)
+        trusted = "trust" in self._made
+        image, *planes = self._fetch([*self._made, *names], picture, statistics)
         trust = planes.pop(0)[0] if trusted else None
         return Answer(np.ascontiguousarray(image.transpose(1, 2, 0)), dict(zip(names, planes, strict=True)), trust)
 

@@ -40,7 +40,7 @@ class ScalesType(click.ParamType):
 
 
 SCALES_HELP = (
-    "At how many sizes the photo is restored: itself, its half, its quarter … Wide blur is undone in small copies. "
+    "At how many sizes the photo is restored: itself, its half, its quarter and so on. Wide blur is undone in small copies. "
     "auto is as many as fit for iniknet-fast, and 1 for networks that papers describe."
 )
 

@@ -189,7 +189,7 @@ class INIKNetFast(nn.Module):
                 mus.append(mu)
         chroma = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
         light = (change * LUMA.to(change.device)).sum(1, keepdim=True)
-        restored = x.float() + torch.lerp(light.expand_as(change), change, chroma)
+        restored = x.float() + (light + chroma * (change - light))
         if log_radius is None:
             return Restored(restored, trust=trust)
         found = {"mu": torch.cat(mus, 1)}

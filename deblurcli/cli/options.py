@@ -40,8 +40,8 @@ class ScalesType(click.ParamType):
 
 
 SCALES_HELP = (
-    "At how many sizes the photo is restored: itself, its half, its quarter and so on. Wide blur is undone in small copies. "
-    "auto is as many as fit for iniknet-fast, and 1 for networks that papers describe."
+    "At how many sizes the photo is restored: itself, its half, its quarter and so on. Wide blur is undone in small "
+    "copies. auto is as many as fit for iniknet-fast, and 1 for networks that papers describe."
 )
 
 

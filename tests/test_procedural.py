@@ -10,9 +10,9 @@ from torch.nn.functional import avg_pool2d
 
 from deblurcli.photo.transfer import linear_to_srgb
 from deblurcli.synthesis import lettering, procedural
-from deblurcli.synthesis.procedural import procedural_tiles, text_mattes
+from deblurcli.synthesis.procedural import procedural_tiles, round_bodies, text_mattes
 
-KINDS = ("_leaves", "_page", "_texture", "_chart")
+KINDS = ("_leaves", "_page", "_texture", "_chart", "_bodies")
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -91,3 +91,16 @@ def test_mattes_cover_a_part_and_have_sharp_edges() -> None:
     between = ((mattes > 0.05) & (mattes < 0.95)).float().sum((1, 2, 3))
     outline = mattes.diff(dim=2).abs().sum((1, 2, 3)) + mattes.diff(dim=3).abs().sum((1, 2, 3))
     assert (between < 1.2 * outline).all()  # one soft pixel for each step from 0 to 1
+
+
+def test_bodies_are_round() -> None:
+    """Light falls off to all sides, without an edge inside."""
+    colours, mattes = round_bodies(16, 96, seeded(1))
+    assert colours.shape == (16, 3, 96, 96)
+    assert mattes.shape == (16, 1, 96, 96)
+    assert 0 <= min(colours.min(), mattes.min()) <= max(colours.max(), mattes.max()) <= 1
+    inside = avg_pool2d(mattes, 5, 1) == 1
+    inner = colours[..., 2:-2, 2:-2].mean(1, keepdim=True)
+    assert (
+        sum(float(picture[where].std()) > 0.01 for picture, where in zip(inner, inside, strict=True) if where.any()) > 8
+    )

@@ -10,12 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deblurcli.photo.transfer import linear_to_srgb, srgb_to_linear
-from deblurcli.synthesis.pairs import SynthesisConfig, draw_pairs, random_crops, sharpness
+from deblurcli.synthesis.crops import Pictures, random_crops, sharpness
+from deblurcli.synthesis.pairs import SynthesisConfig, draw_pairs
 from deblurcli.synthesis.psf import Lens, LensPrior, psf
 from deblurcli.synthesis.scene import Layer, RadiusPrior, Scene, blur, blur_by_field, random_mattes, render
 from deblurcli.synthesis.sensor import develop, expose, jpeg, quantise, sharpen, undevelop
 
-PHOTOS = torch.randint(0, 256, (4, 3, 128, 128), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+def photos(tiles: torch.Tensor, in_focus: bool = False) -> Pictures:
+    return Pictures.mixed((tiles, 1.0, in_focus))
+
+
+TILES = torch.randint(0, 256, (4, 3, 128, 128), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+PHOTOS = photos(TILES)
 
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -139,9 +146,9 @@ def test_rendering_reads_nothing_back_from_the_device() -> None:
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
 def test_same_seed_same_pairs(device: str) -> None:
-    photos = PHOTOS.to(device)
+    pictures = photos(TILES.to(device))
     one, other, third = (
-        draw_pairs(photos, 4, 48, SynthesisConfig(), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+        draw_pairs(pictures, 4, 48, SynthesisConfig(), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
     )
     assert torch.equal(one.blurred, other.blurred)
     assert torch.equal(one.radius, other.radius)
@@ -151,13 +158,36 @@ def test_same_seed_same_pairs(device: str) -> None:
 def test_soft_crops_are_drawn_again() -> None:
     noise = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     blurred = blur(noise, torch.tensor([3.0]), Lens.discs(1))
-    photos = (torch.cat([noise, blurred]) * 255).to(torch.uint8)
-    soft = []
-    for softest in (0.0, 1.0):  # noise has 4, blurred noise a half
-        crops = random_crops(photos, 64, 32, torch.Generator().manual_seed(0), halved=0, softest=softest)
-        soft.append(float((sharpness(crops) < 1).float().mean()))
-    assert abs(soft[0] - 1 / 2) < 0.15
-    assert soft[1] < 0.15  # four tries each: 1/16
+    tiles = (torch.cat([noise, blurred]) * 255).to(torch.uint8)
+
+    def share_of_soft(softest: float, in_focus: bool = False) -> float:
+        generator = torch.Generator().manual_seed(0)
+        crops = random_crops(photos(tiles, in_focus), 64, 32, generator, halved=0, softest=softest)
+        return float((sharpness(crops) < 1).float().mean())
+
+    # Noise has 4, blurred noise a half.
+    assert abs(share_of_soft(0) - 1 / 2) < 0.15
+    assert share_of_soft(1) < 0.15  # four tries each: 1/16
+    assert abs(share_of_soft(1, in_focus=True) - 1 / 2) < 0.15
+
+
+def test_pictures_are_drawn_in_their_shares() -> None:
+    black, white = torch.zeros(9, 3, 64, 64, dtype=torch.uint8), torch.full((1, 3, 64, 64), 255, dtype=torch.uint8)
+    pictures = Pictures.mixed((black, 0.6, False), (white, 0.2, True), (white[:0], 0.2, True))
+    crops = random_crops(pictures, 400, 32, torch.Generator().manual_seed(0), softest=0.0)
+    assert abs(float(crops.mean()) - 1 / 4) < 0.06
+
+
+def test_grain_is_coarser_and_as_strong() -> None:
+    """Most of what coarser noise loses between neighbours is colour."""
+    flat, variance = torch.full((2, 3, 256, 256), 0.5), torch.full((2,), 1e-3)
+    grain = (torch.tensor([0.0, 0.6]), torch.tensor([0.0, 2.0]))
+    noise = expose(flat, variance, variance, torch.Generator().manual_seed(0), grain) - flat
+    plain = expose(flat, variance, variance, torch.Generator().manual_seed(0)) - flat
+    torch.testing.assert_close(noise[0], plain[0], atol=1e-5, rtol=0)
+    assert abs(float(noise[1].std() / plain[1].std()) - 1) < 0.05
+    neighbours = (noise[..., 1:] * noise[..., :-1]).mean((1, 2, 3)) / noise.square().mean((1, 2, 3))
+    assert neighbours[0].abs() < 0.02 < 0.5 < neighbours[1]
 
 
 def test_pairs_are_pictures() -> None:
@@ -240,13 +270,24 @@ def test_clipped_highlights_bloom() -> None:
     photo = torch.zeros(1, 3, 128, 128, dtype=torch.uint8)
     photo[..., 60:68, 60:68] = 255
     brightest = []
-    for share in (0.0, 1.0):
+    for highlight in (0.0, 4.0, 30.0):
         config = SynthesisConfig(
-            RadiusPrior(0, 7.9, 8), only("disc"), 1.0, (1.0,), 0.0, 0.0, share, 0.0, 0.0, 2e-6, 0.0, 0.0
+            radius=RadiusPrior(0, 7.9, 8),
+            lens=only("disc"),
+            flat_share=1.0,
+            layer_shares=(1.0,),
+            identity_share=0.0,
+            highlight_share=1.0,
+            highlight=highlight,
+            tone_share=0.0,
+            software_share=0.0,
+            largest_shot=2e-6,
+            sharpened_share=0.0,
+            jpeg_share=0.0,
         )
-        pairs = [draw_pairs(photo, 8, 64, config, torch.Generator().manual_seed(seed)) for seed in range(4)]
+        pairs = [draw_pairs(photos(photo), 8, 64, config, torch.Generator().manual_seed(seed)) for seed in range(4)]
         brightest.append(torch.cat([p.blurred for p in pairs]).mean())
-    assert brightest[1] > 1.5 * brightest[0] > 0
+    assert brightest[2] > 1.5 * brightest[1] > 1.5 * 1.5 * brightest[0] > 0
 
 
 def test_a_field_through_focus_is_sharp_where_it_is_in_focus() -> None:

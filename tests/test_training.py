@@ -32,7 +32,7 @@ from deblurcli.synthesis.scene import RadiusPrior
 from deblurcli.training import loop, losses
 from deblurcli.training import state as state_module
 from deblurcli.training.config import LossConfig, Recipe, load_recipe
-from deblurcli.training.drawing import draw_ahead, with_procedural
+from deblurcli.training.drawing import all_pictures, draw_ahead
 from deblurcli.training.progress import restorer
 from deblurcli.training.state import TrainingState, saved_pieces
 from deblurcli.weights.checkpoint import read_header
@@ -90,7 +90,8 @@ def test_resume_equals_uninterrupted(photos: torch.Tensor, tmp_path: Path) -> No
 
 
 def test_pairs_do_not_depend_on_who_draws_them(photos: torch.Tensor) -> None:
-    with closing(draw_ahead(photos, SMALL, 7)) as one, closing(draw_ahead(photos, SMALL, 7, ahead=2)) as other:
+    pictures = all_pictures(photos, None, SMALL)
+    with closing(draw_ahead(pictures, SMALL, 7)) as one, closing(draw_ahead(pictures, SMALL, 7, ahead=2)) as other:
         for pairs, same in zip(islice(one, 4), other, strict=False):
             assert torch.equal(pairs.blurred, same.blurred) and torch.equal(pairs.sharp, same.sharp)
 
@@ -271,20 +272,26 @@ def test_colours_reach_every_network_in_its_order(photos: torch.Tensor) -> None:
     """INIKNet sees blue first, here as when it restores photos; red, green, blue come in and go out."""
     torch.manual_seed(0)
     network = build_network("iniknet", {"width": 4, "atoms": 2}).eval()
-    blurred = next(draw_ahead(photos, SMALL, 0)).blurred
+    blurred = next(draw_ahead(all_pictures(photos, None, SMALL), SMALL, 0)).blurred
     backend = TorchBackend(network, network_spec("iniknet"), "cpu", "fp32")
     expected, *_ = backend.run(blurred[0].permute(1, 2, 0).numpy())
     found = loop.in_rgb(network, "iniknet")(blurred[:1]).picture[0].permute(1, 2, 0)
     np.testing.assert_allclose(found.detach().numpy(), expected, atol=1e-5)
 
 
-def test_drawn_pictures_are_mixed_in(photos: torch.Tensor) -> None:
-    mixed = with_procedural(photos, replace(SMALL, procedural=0.25))
-    assert mixed.shape == (len(photos) + 2, *photos.shape[1:])
-    assert torch.equal(mixed[: len(photos)], photos)
-    assert not torch.equal(mixed[-1], mixed[-2])
-    with pytest.raises(UsageError, match="share"):
-        with_procedural(photos, replace(SMALL, procedural=1.0))
+def test_pictures_are_mixed_as_the_recipe_says(photos: torch.Tensor) -> None:
+    recipe = replace(SMALL, procedural=0.25, smooth=0.25)
+    mixed = all_pictures(photos, photos[:1], recipe)
+    drawn = mixed.tiles[len(photos) + 1 :]
+    assert torch.equal(mixed.tiles[: len(photos)], photos)
+    assert len(drawn) == math.ceil(len(photos) / 2)
+    assert not torch.equal(drawn[0], drawn[-1])
+    assert mixed.share[-len(drawn) :].sum() == pytest.approx(0.25)
+    assert mixed.share[len(photos)] == pytest.approx(0.25)
+    assert mixed.in_focus.tolist() == [False] * len(photos) + [True] * (1 + len(drawn))
+    assert not all_pictures(photos, None, replace(SMALL, smooth=0.25)).in_focus.any()
+    with pytest.raises(UsageError, match="below 1"):
+        all_pictures(photos, photos, replace(SMALL, procedural=0.5, smooth=0.5))
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,11 @@ import click
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--photos", required=True, type=click.Path(path_type=Path), help="Folder of sharp photos to train on.")
+@click.option(
+    "--smooth",
+    type=click.Path(path_type=Path),
+    help="Folder of photos in focus whose smooth parts (faces, cloth, sky) are to be left alone.",
+)
 @click.option("--valid", type=click.Path(path_type=Path), help="Folder of sharp photos to validate on.")
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the run; goes on if it exists."
@@ -33,6 +38,7 @@ import click
 def train(
     recipe: Path,
     photos: Path,
+    smooth: Path | None,
     valid: Path | None,
     output: Path,
     minutes: float | None,
@@ -77,6 +83,7 @@ def train(
     if resuming and weights:
         raise UsageError(f"{output}: this run has begun already, with its own weights", "Leave --weights out.")
     tiles = load_tiles(photos).to(target)
+    soft = load_tiles(smooth).to(target) if smooth else None
     cases = validation_cases(valid) if valid else []
     state = loop.start(load_recipe(recipe, changes), target, weights=weights, resuming=resuming)
     if resuming:
@@ -90,6 +97,7 @@ def train(
         tiles,
         cases,
         output,
+        smooth=soft,
         source=photos.resolve().name,
         until=until,
         steps=steps,

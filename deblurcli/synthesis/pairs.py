@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
+from deblurcli.synthesis.crops import Pictures, random_crops
 from deblurcli.synthesis.devices import to_device
-from deblurcli.synthesis.procedural import text_mattes
+from deblurcli.synthesis.procedural import round_bodies, text_mattes
 from deblurcli.synthesis.psf import LensPrior
 from deblurcli.synthesis.scene import Layer, RadiusPrior, Scene, random_fields, random_mattes, render
 from deblurcli.synthesis.sensor import develop, expose, jpeg, quantise, random_noise_levels, sharpen, undevelop
+
+SMALL_LIGHTS = 0.01  # of a picture's area: lamps and glints, not skies
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,17 @@ class SynthesisConfig:
         flat_share: backgrounds with one radius everywhere; the others vary smoothly.
         layer_shares: probabilities of 0, 1, 2 … cut-out layers in front.
         lettered_share: layers cut out as letters or as thin strokes instead of as plain shapes.
+        body_share: layers that are round bodies in falling light.
         identity_share: pairs whose input is sharp all over (but as noisy and compressed as the others).
-        highlight_share: scenes whose clipped highlights get back up to four times white that the sensor lost.
+        highlight_share: scenes whose clipped highlights get back what the sensor lost, up to ``highlight`` times white
+            where they are small, as lamps are, and up to four times where they are large.
         tone_share: cameras whose tone curve is not sRGB's.
         software_share: photos blurred after they were developed, as portrait modes and picture editors do.
         largest_shot: the noisiest sensor; variance at white in linear light.
         sharpened_share: inputs, other than identities, that the camera sharpened a little.
-        jpeg_share: inputs that went through JPEG, at quality 70…98.
+        grain_share: inputs whose noise went through a camera's and an editor's filters: coarser, more so in colour.
+        jpeg_share: inputs that went through JPEG, at a quality of ``jpeg_quality``, from … to.
+        full_chroma_share: those of them whose colours are stored at full size (4:4:4).
         exposure: how many times darker or brighter than in the photo a scene is; from, to.
     """
 
@@ -41,13 +47,18 @@ class SynthesisConfig:
     flat_share: float = 0.5
     layer_shares: tuple[float, ...] = (0.5, 0.3, 0.15, 0.05)
     lettered_share: float = 0.2
+    body_share: float = 0.0
     identity_share: float = 0.08
     highlight_share: float = 0.5
+    highlight: float = 4.0
     tone_share: float = 0.5
     software_share: float = 0.05
     largest_shot: float = 1e-3
     sharpened_share: float = 0.15
+    grain_share: float = 0.0
     jpeg_share: float = 0.4
+    jpeg_quality: tuple[float, float] = (70.0, 98.0)
+    full_chroma_share: float = 0.0
     exposure: tuple[float, float] = (0.6, 1.2)
 
 
@@ -64,59 +75,6 @@ class Pairs:
     blurred: Tensor
     sharp: Tensor
     radius: Tensor
-
-
-def sharpness(pictures: Tensor) -> Tensor:
-    """Energy of the finest octave over that of the next: how sharp pictures are at their own scale.
-
-    About 0.8 for sharp photos whatever they show, 0.36 for those blurred by 2 px, and 0.25 at the least.
-
-    Args:
-        pictures: (B, 3, H, W) in [0, 1].
-
-    Returns:
-        (B,)
-    """
-    fine = pictures.mean(1, keepdim=True)
-    middle = avg_pool2d(fine, 2)
-    coarse = avg_pool2d(middle, 2)
-    first, second, third = (band.square().mean((1, 2, 3)) for band in (fine, middle, coarse))
-    return (first - second) / (second - third + 1e-6)
-
-
-def random_crops(
-    photos: Tensor, count: int, size: int, generator: torch.Generator, halved: float = 0.5, softest: float = 0.45
-) -> Tensor:
-    """Random squares of random photos, flipped and turned at random.
-
-    What lies out of focus in a photo must not be taught as sharp: squares below the sharpness ``softest`` are drawn
-    again, up to three times, and the share ``halved`` is cut twice as large and halved, where the photo allows.
-
-    Args:
-        photos: (N, 3, H, W) uint8, sRGB.
-
-    Returns:
-        (count, 3, size, size) float32, display-referred.
-    """
-
-    def integer(end: int) -> int:
-        return int(torch.randint(0, end, (1,), generator=generator))
-
-    def square() -> Tensor:
-        n, _, height, width = photos.shape
-        half = 2 * size <= min(height, width) and float(torch.rand(1, generator=generator)) < halved
-        side = 2 * size if half else size
-        top, left, turn = integer(height - side + 1), integer(width - side + 1), integer(8)
-        crop = torch.rot90(photos[integer(n), :, top : top + side, left : left + side], turn % 4, (1, 2)).float() / 255
-        return avg_pool2d(crop.flip(2) if turn >= 4 else crop, 2 if half else 1)
-
-    crops = torch.stack([square() for _ in range(count)])
-    for _ in range(3):
-        soft = torch.nonzero(sharpness(crops) < softest).flatten().tolist()  # a GPU is waited for here
-        if not soft:
-            break
-        crops[soft] = torch.stack([square() for _ in soft])
-    return crops
 
 
 def random_tones(count: int, config: SynthesisConfig, generator: torch.Generator) -> Tensor:
@@ -140,13 +98,15 @@ def draw_scene(
     # One exposure for the whole scene, brighter or darker than the photo was, and one amount of lost highlights.
     darkest, brightest = config.exposure
     gain = to_device(darkest + (brightest - darkest) * torch.rand(count, 1, 1, 1, generator=generator), device)
-    boost = 4 * torch.rand(count, 1, 1, 1, generator=generator)
+    boost = torch.rand(count, 1, 1, 1, generator=generator)
     boosted = torch.rand(count, 1, 1, 1, generator=generator) < config.highlight_share
     boost = to_device(torch.where(boosted, boost, 0.0), device)
 
     def light(encoded: Tensor, at: Tensor) -> Tensor:
         clipped = (20 * (encoded.amin(1, keepdim=True) - 0.95)).clamp(0, 1)
-        return undevelop(encoded, tone[at]) * gain[at] + boost[at] * clipped
+        small = clipped.mean((1, 2, 3), keepdim=True) < SMALL_LIGHTS
+        brightest = torch.where(small, config.highlight, min(4.0, config.highlight))
+        return undevelop(encoded, tone[at]) * gain[at] + brightest * boost[at] * clipped
 
     everywhere = torch.arange(count, device=device)
     background = light(crops(count), everywhere)
@@ -156,22 +116,23 @@ def draw_scene(
     for nth in range(1, len(config.layer_shares)):
         at = torch.nonzero(layer_count >= nth).squeeze(1)
         if len(at):
+            colour, matte = _cut_outs(crops(len(at)), config, generator)
             layers.append(
                 Layer(
                     scene=at,
-                    colour=light(crops(len(at)), to_device(at, device)),
-                    matte=to_device(_mattes(len(at), size, config.lettered_share, generator), device),
+                    colour=light(colour, to_device(at, device)),
+                    matte=matte,
                     radius=config.radius.draw(len(at), generator),
                 )
             )
     return Scene(background, radii, tuple(layers))
 
 
-def draw_pairs(photos: Tensor, count: int, crop: int, config: SynthesisConfig, generator: torch.Generator) -> Pairs:
+def draw_pairs(pictures: Pictures, count: int, crop: int, config: SynthesisConfig, generator: torch.Generator) -> Pairs:
     """Draws training pairs. The same generator state gives the same pairs on the same device.
 
     Args:
-        photos: (N, 3, H, W) uint8 sRGB, sharp; H and W at least crop plus twice the margin (32 px by default).
+        pictures: sharp ones; H and W at least crop plus twice the margin (32 px by default).
         count: how many pairs.
         crop: their height and width, px.
     """
@@ -183,36 +144,44 @@ def draw_pairs(photos: Tensor, count: int, crop: int, config: SynthesisConfig, g
         return low + (high - low) * torch.rand(count, generator=generator)
 
     def sent(drawn: Tensor) -> Tensor:
-        return to_device(drawn, photos.device)
+        return to_device(drawn, pictures.tiles.device)
 
     margin = -(-int(config.radius.largest * 1.5 + 1) // 8) * 8
     size = crop + 2 * margin
     tone = sent(random_tones(count, config, generator))
     identity = chosen(config.identity_share)
-    scene = draw_scene(lambda n: random_crops(photos, n, size, generator), tone, size, config, generator)
+    scene = draw_scene(lambda n: random_crops(pictures, n, size, generator), tone, size, config, generator)
     scene = _in_focus(scene, identity)
-    lens = config.lens.draw(count, generator).to(photos.device)
+    lens = config.lens.draw(count, generator).to(pictures.tiles.device)
     blurred, sharp, radius = (t[..., margin:-margin, margin:-margin] for t in render(scene, lens))
 
     shot, read = (sent(variance) for variance in random_noise_levels(count, config.largest_shot, generator))
-    blurred = develop(expose(blurred, shot, read, generator), tone)
+    grain = torch.where(chosen(config.grain_share), 1.0, 0.0)
+    fine, coarse = sent(grain * uniform(0.2, 1.0)), sent(grain * uniform(0.5, 3.0))
+    blurred = develop(expose(blurred, shot, read, generator, (fine, coarse)), tone)
     amount = torch.where(chosen(config.sharpened_share) & ~identity, uniform(0.2, 0.8), 0.0)
     blurred = quantise(sharpen(blurred, sent(uniform(0.7, 1.5)), sent(amount)))
     compressed = torch.nonzero(chosen(config.jpeg_share)).squeeze(1)
-    quality = uniform(70, 98)
+    quality, full_chroma = uniform(*config.jpeg_quality), chosen(config.full_chroma_share)
     if len(compressed):
         at = sent(compressed)
-        blurred[at] = jpeg(blurred[at], sent(quality[compressed]))
+        blurred[at] = jpeg(blurred[at], sent(quality[compressed]), sent(full_chroma[compressed]))
     return Pairs(blurred, develop(sharp, tone), radius.contiguous())
 
 
-def _mattes(count: int, size: int, lettered_share: float, generator: torch.Generator) -> Tensor:
-    """(count, 1, size, size) cut-outs of either kind."""
+def _cut_outs(colour: Tensor, config: SynthesisConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Layers' colours (N, 3, H, H) → the same, some of them round bodies now, and mattes of all kinds (N, 1, H, H)."""
+    count, size = len(colour), colour.shape[-1]
     mattes = random_mattes(count, size, generator)
-    lettered = torch.nonzero(torch.rand(count, generator=generator) < lettered_share).squeeze(1)
+    lettered = torch.nonzero(torch.rand(count, generator=generator) < config.lettered_share).squeeze(1)
     if len(lettered):
         mattes[lettered] = text_mattes(len(lettered), size, generator)
-    return mattes
+    # Where there are none, chance is not asked: the suites' pictures are drawn with it.
+    bodies = torch.nonzero(torch.rand(count if config.body_share else 0, generator=generator) < config.body_share)
+    if len(bodies := bodies.squeeze(1)):
+        drawn, mattes[bodies] = round_bodies(len(bodies), size, generator)
+        colour[to_device(bodies, colour.device)] = to_device(drawn, colour.device)
+    return colour, to_device(mattes, colour.device)
 
 
 def _in_focus(scene: Scene, chosen: Tensor) -> Scene:

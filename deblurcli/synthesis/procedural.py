@@ -1,6 +1,7 @@
-"""Sharp pictures out of nothing: dead leaves, pages of text, test charts, textures; and mattes of text and strokes.
+"""Sharp pictures out of nothing: dead leaves, text, charts, textures, round bodies; and mattes of text and strokes.
 
-They bring what folders of photos lack: edges sharper than any lens draws, letters, and every period and direction.
+They bring what folders of photos lack: edges sharper than any lens draws, letters, every period and direction, and
+shading that is soft though it is in focus.
 Colours follow photos (see ``_palette``). What Pillow draws is drawn ``SCALE`` times too large and averaged down in
 linear light, as a sensor's pixels do; the rest is antialiased by its distance to the nearest edge.
 """
@@ -31,7 +32,7 @@ def procedural_tiles(count: int, size: int, generator: torch.Generator) -> Tenso
     Returns:
         (count, 3, size, size) uint8, sRGB.
     """
-    kinds, shares = (_leaves, _page, _texture, _chart), (0.4, 0.3, 0.15, 0.15)
+    kinds, shares = (_leaves, _page, _texture, _chart, _bodies), (0.3, 0.2, 0.1, 0.15, 0.25)
     tiles = torch.empty(count, 3, size, size, dtype=torch.uint8)
     for tile, rng in zip(tiles, _generators(count, generator), strict=True):
         linear = kinds[rng.choice(len(kinds), p=shares)](size, rng).astype(np.float32, copy=False)
@@ -51,6 +52,21 @@ def text_mattes(count: int, size: int, generator: torch.Generator) -> Tensor:
         for rng in _generators(count, generator)
     ]
     return torch.from_numpy(np.stack(mattes)).unsqueeze(1)
+
+
+def round_bodies(count: int, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Random balls, heads and cylinders in falling light, to stand before photos.
+
+    Returns:
+        Their colours (count, 3, size, size) in [0, 1], display-referred, and their mattes (count, 1, size, size).
+    """
+    colours, mattes = [], []
+    for rng in _generators(count, generator):
+        linear, matte = _lit_body(size, rng, _palette(rng, 12)[rng.integers(12)], *_light(rng))
+        colours.append(linear)
+        mattes.append(matte)
+    encoded = linear_to_srgb(torch.from_numpy(np.stack(colours).astype(np.float32)).clamp(0, 1))
+    return encoded.permute(0, 3, 1, 2), torch.from_numpy(np.stack(mattes).astype(np.float32)).unsqueeze(1)
 
 
 def _generators(count: int, generator: torch.Generator) -> list[np.random.Generator]:
@@ -151,6 +167,63 @@ def _chart(size: int, rng: np.random.Generator) -> Plane:
     x, y = np.meshgrid(axis, axis)
     grid = np.block([[_pattern(x, y, rng) for _ in range(cells)] for _ in range(cells)])
     return _printed(grid[:size, :size], rng)
+
+
+# ---- round bodies -------------------------------------------------------------------------------------------------
+
+
+def _bodies(size: int, rng: np.random.Generator) -> Plane:
+    """Balls, heads and cylinders in falling light, on black or before something: (size, size, 3).
+
+    Shading is soft and yet no blur: a network that sees only photos' soft squares left out draws lines into it.
+    """
+    black = np.full((size, size, 3), rng.uniform(0, 0.01), np.float32)
+    ground = (lambda: black, lambda: _fill(size, rng, _palette(rng, 3)[1]), lambda: _texture(size, rng))
+    picture, light = ground[rng.choice(3, p=(0.4, 0.3, 0.3))](), _light(rng)
+    for colour in rng.permuted(_palette(rng, 12), axis=0)[: rng.integers(2, 8)]:
+        body, matte = _lit_body(size, rng, colour, *light)
+        picture = picture + (body - picture) * matte[..., None]
+    return picture
+
+
+def _light(rng: np.random.Generator) -> tuple[Plane, float]:
+    """Where light falls from, (3,) as x, y and z towards the camera, and how bright shadows are.
+
+    At times it comes from behind, so that only a rim is lit.
+    """
+    light = rng.normal((0, -0.5, 0.5), 1)
+    return (light / np.linalg.norm(light)).astype(np.float32), rng.uniform(0, 0.3)
+
+
+def _lit_body(size: int, rng: np.random.Generator, colour: Plane, light: Plane, ambient: float) -> tuple[Plane, Plane]:
+    """A body as it looks (size, size, 3) and its matte (size, size)."""
+    matte, normal = _body(size, rng)
+    lit = ambient + (1 - ambient) * (normal @ light).clip(0)
+    if rng.random() < 0.3:
+        gloss = light + np.array((0, 0, 1), np.float32)  # halfway between the light and the eye: Blinn's
+        lit = lit + rng.uniform(0.2, 2) * (normal @ gloss / np.linalg.norm(gloss)).clip(0) ** rng.uniform(10, 80)
+    if rng.random() < 0.6:  # skin, felt, plaster
+        lit = lit * (1 + rng.uniform(0.02, 0.3) * (_noise(size, rng, rng.uniform(0.3, 1.2)) - 0.5))
+    return (lit[..., None] * colour).clip(0, 1), matte
+
+
+def _body(size: int, rng: np.random.Generator) -> tuple[Plane, Plane]:
+    """A round body's matte (size, size), and its surface's unit normals (size, size, 3), z to the camera."""
+    axis = np.arange(size, dtype=np.float32)
+    angle, (left, top) = rng.uniform(0, 2 * np.pi), rng.uniform(0, size, 2)
+    x, y = axis[None] - left, axis[:, None] - top
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    radius = np.float32(log_uniform(rng, size / 20, size / 2))
+    if rng.random() < 0.25:  # a cylinder
+        distance, outline = np.abs(across), radius
+    else:  # a ball, or, with some harmonics in its outline, a head
+        distance = np.hypot(along, across * rng.uniform(1, 1.5))
+        turn, waves = np.arctan2(across, along), rng.normal(0, 0.05 if rng.random() < 0.6 else 0, 4)
+        outline = radius * (1 + sum(a * np.cos(k * turn + k) for k, a in enumerate(waves, 2)))
+    height = radius * np.sqrt((1 - (distance / outline) ** 2).clip(0))
+    down, right = np.gradient(height)
+    normal = np.stack([-right, -down, np.ones_like(height)], -1).astype(np.float32)
+    return (outline - distance + 0.5).clip(0, 1), normal / np.linalg.norm(normal, axis=-1, keepdims=True)
 
 
 # ---- dead leaves --------------------------------------------------------------------------------------------------

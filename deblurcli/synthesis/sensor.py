@@ -20,16 +20,50 @@ _CHROMA = """17 18 24 47 99 99 99 99  18 21 26 66 99 99 99 99  24 26 56 99 99 99
              99 99 99 99 99 99 99 99  99 99 99 99 99 99 99 99  99 99 99 99 99 99 99 99  99 99 99 99 99 99 99 99"""
 
 
-def expose(linear: Tensor, shot: Tensor, read: Tensor, generator: torch.Generator) -> Tensor:
+def expose(
+    linear: Tensor,
+    shot: Tensor,
+    read: Tensor,
+    generator: torch.Generator,
+    grain: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
     """Adds shot and read noise: variance ``shot·x + read``, per pixel and colour.
 
     Args:
         linear: (B, 3, H, W) linear light, 1.0 is white.
         shot, read: (B,) variances at white and at black.
         generator: on the CPU; the same state gives the same noise on the same device.
+        grain: (B,) twice: how far demosaicing, noise reduction and scaling spread the noise, as σ in px up to 3: what
+            all colours share, and what they do not. Its variance stays.
     """
     variance = shot.view(-1, 1, 1, 1) * linear.clamp(min=0) + read.view(-1, 1, 1, 1)
-    return linear + normal(linear.shape, linear.device, generator) * variance.sqrt()
+    noise = normal(linear.shape, linear.device, generator)
+    if grain is not None:
+        gray = noise.mean(1, keepdim=True)
+        noise = _spread(gray, grain[0]) + _spread(noise - gray, grain[1])
+    return linear + noise * variance.sqrt()
+
+
+def _bell(sigma: Tensor, reach: int) -> Tensor:
+    """Gaussians of σ (B,), px: (B, 2 · reach + 1), each adding up to 1; σ = 0 is a single 1."""
+    axis = torch.arange(-reach, reach + 1, device=sigma.device, dtype=torch.float32)
+    bell = torch.exp(-0.5 * (axis / sigma.clamp(min=0.05).view(-1, 1)) ** 2)
+    return bell / bell.sum(1, keepdim=True)
+
+
+def _smooth(pictures: Tensor, sigma: Tensor, reach: int) -> Tensor:
+    """(B, C, H, W), each picture convolved with its Gaussian."""
+    b, c, h, w = pictures.shape
+    bell = _bell(sigma, reach).repeat_interleave(c, 0)
+    padded = pad(pictures, (reach,) * 4, mode="reflect").view(1, b * c, h + 2 * reach, w + 2 * reach)
+    rows = conv2d(padded, bell.view(b * c, 1, 1, -1), groups=b * c)
+    return conv2d(rows, bell.view(b * c, 1, -1, 1), groups=b * c).view(b, c, h, w)
+
+
+def _spread(noise: Tensor, sigma: Tensor) -> Tensor:
+    """White noise (B, C, H, W) made coarser by σ (B,) px, as strong as before."""
+    reach = 8
+    return _smooth(noise, sigma, reach) / _bell(sigma, reach).square().sum(1).view(-1, 1, 1, 1)
 
 
 def random_noise_levels(count: int, largest_shot: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -61,13 +95,7 @@ def undevelop(encoded: Tensor, tone: Tensor) -> Tensor:
 
 def sharpen(encoded: Tensor, sigma: Tensor, amount: Tensor) -> Tensor:
     """The unsharp mask that cameras and phones apply: (B, 3, H, W) → the same; sigma (B,) px up to 1.5, amount (B,)."""
-    b, c, h, w = encoded.shape
-    axis = torch.arange(-4, 5, device=encoded.device, dtype=torch.float32)
-    bell = torch.exp(-0.5 * (axis / sigma.view(-1, 1)) ** 2)
-    bell = bell / bell.sum(1, keepdim=True)
-    kernel = (bell.unsqueeze(2) * bell.unsqueeze(1)).repeat_interleave(c, 0).unsqueeze(1)
-    padded = pad(encoded, (4,) * 4, mode="reflect").view(1, b * c, h + 8, w + 8)
-    smooth = conv2d(padded, kernel, groups=b * c).view(b, c, h, w)
+    smooth = _smooth(encoded, sigma, 4)
     return (encoded + amount.view(-1, 1, 1, 1) * (encoded - smooth)).clamp(0, 1)
 
 
@@ -99,12 +127,13 @@ def _quantise_blocks(plane: Tensor, table: Tensor) -> Tensor:
     return (dct.T @ coefficients @ dct + 128).permute(0, 1, 3, 2, 4).reshape(b, 1, h, w)
 
 
-def jpeg(encoded: Tensor, quality: Tensor) -> Tensor:
-    """What JPEG (4:2:0, the standard's tables) does to pictures, without writing a file.
+def jpeg(encoded: Tensor, quality: Tensor, full_chroma: Tensor | None = None) -> Tensor:
+    """What JPEG (the standard's tables) does to pictures, without writing a file.
 
     Args:
         encoded: (B, 3, H, W) display-referred [0, 1].
         quality: (B,) 1…100, the usual libjpeg scale.
+        full_chroma: (B,) whose colours keep their size (4:4:4); the others', and all by default, are halved (4:2:0).
     """
     height, width = encoded.shape[-2:]
     padded = pad(encoded, (0, -width % 16, 0, -height % 16), mode="replicate") * 255
@@ -116,10 +145,13 @@ def jpeg(encoded: Tensor, quality: Tensor) -> Tensor:
     def table(text: str) -> Tensor:
         return torch.round(_table(text, encoded.device) * scale).clamp(1, 255)
 
-    y = _quantise_blocks(y, table(_LUMA))
-    cb, cr = (
-        interpolate(_quantise_blocks(avg_pool2d(c, 2), table(_CHROMA)), scale_factor=2, mode="bilinear") - 128
-        for c in (cb, cr)
-    )
+    def quantised(chroma: Tensor) -> Tensor:
+        half = _quantise_blocks(avg_pool2d(chroma, 2), table(_CHROMA))
+        double = interpolate(half, scale_factor=2, mode="bilinear") - 128
+        if full_chroma is None or not full_chroma.any():
+            return double
+        return torch.where(full_chroma.view(-1, 1, 1, 1), _quantise_blocks(chroma, table(_CHROMA)) - 128, double)
+
+    y, cb, cr = _quantise_blocks(y, table(_LUMA)), quantised(cb), quantised(cr)
     rgb = torch.cat([y + 1.402 * cr, y - 0.344 * cb - 0.714 * cr, y + 1.772 * cb], 1)
     return quantise(rgb[..., :height, :width] / 255)

@@ -57,7 +57,8 @@ class Recipe:
             0 leaves them as they start, which saves a third of a step on a CPU.
         ema: decay of the averaged weights, which are the ones that are validated and released.
         clip: largest gradient norm.
-        procedural: share of drawn pictures (``synthesis.procedural``) among the photos.
+        procedural: share of drawn pictures (``synthesis.procedural``) among those that scenes are laid out with.
+        smooth: share among them of photos that are in focus and yet soft, as skin and sky are, if such are given.
         synthesis, loss: see there.
         cooling: what is different once the cool-down has begun, in the shape of a recipe: larger crops, another loss.
     """
@@ -79,6 +80,7 @@ class Recipe:
     ema: float = 0.999
     clip: float = 1.0
     procedural: float = 0.0
+    smooth: float = 0.0
     synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     cooling: dict[str, Any] = field(default_factory=dict)

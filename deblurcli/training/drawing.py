@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deblurcli.errors import UsageError
+from deblurcli.synthesis.crops import Pictures
 from deblurcli.synthesis.pairs import Pairs, draw_pairs
 from deblurcli.synthesis.procedural import procedural_tiles
 from deblurcli.training.config import Recipe
 
 
-def draw_ahead(photos: Tensor, recipe: Recipe, first: int, ahead: int = 0) -> Generator[Pairs, None, None]:
+def draw_ahead(pictures: Pictures, recipe: Recipe, first: int, ahead: int = 0) -> Generator[Pairs, None, None]:
     """The pairs of step ``first``, of the next, and so on; a step's depend on seed, number and device alone.
 
     Args:
@@ -31,7 +32,7 @@ def draw_ahead(photos: Tensor, recipe: Recipe, first: int, ahead: int = 0) -> Ge
     def draw(step: int) -> Pairs:
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
         of = wide if wide and float(torch.rand(1, generator=generator)) < recipe.wide_share else recipe
-        return draw_pairs(photos, of.batch, of.crop, of.synthesis, generator)
+        return draw_pairs(pictures, of.batch, of.crop, of.synthesis, generator)
 
     wide = recipe.widened() if recipe.wide_share else None
 
@@ -48,23 +49,32 @@ def draw_ahead(photos: Tensor, recipe: Recipe, first: int, ahead: int = 0) -> Ge
             yield waiting.popleft().result()
 
 
-def with_procedural(photos: Tensor, recipe: Recipe) -> Tensor:
-    """``photos`` (N, 3, H, H) and as many drawn pictures as make up the recipe's share of all, the same in each slice.
+def all_pictures(photos: Tensor, smooth: Tensor | None, recipe: Recipe) -> Pictures:
+    """``photos``, those among them whose soft squares are kept, and drawn pictures, in the recipe's shares.
+
+    Args:
+        photos, smooth: (N, 3, H, H) uint8.
 
     Raises:
-        UsageError: the share is not below 1.
+        UsageError: the shares leave nothing to ``photos``.
     """
-    share = recipe.procedural
-    if not 0 <= share < 1:
-        raise UsageError(f"procedural = {share:g}: a share of all pictures, from 0 to below 1")
-    if not share:
-        return photos
-    count = math.ceil(len(photos) * share / (1 - share))
-    # A picture takes half a second, hundreds are needed, and drawing is plain Python: one process for each core.
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        seeds = range(1_000_003 * recipe.seed, 1_000_003 * recipe.seed + count)
-        drawn = list(pool.map(_draw_one, repeat(photos.shape[-1]), seeds, chunksize=8))
-    return torch.cat([photos, torch.from_numpy(np.stack(drawn)).to(photos.device)])
+    drawn_share, smooth_share = recipe.procedural, recipe.smooth if smooth is not None else 0.0
+    rest = 1 - drawn_share - smooth_share
+    if min(drawn_share, smooth_share) < 0 or rest <= 0:
+        raise UsageError(
+            f"procedural = {drawn_share:g}, smooth = {smooth_share:g}: shares of all pictures, together below 1"
+        )
+    groups = [(photos, rest, False)]
+    if smooth is not None:
+        groups.append((smooth, smooth_share, True))
+    if drawn_share:
+        count = math.ceil(len(photos) * drawn_share / rest)
+        # A picture takes half a second, hundreds are needed, and drawing is plain Python: one process for each core.
+        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+            seeds = range(1_000_003 * recipe.seed, 1_000_003 * recipe.seed + count)
+            drawn = list(pool.map(_draw_one, repeat(photos.shape[-1]), seeds, chunksize=8))
+        groups.append((torch.from_numpy(np.stack(drawn)).to(photos.device), drawn_share, True))
+    return Pictures.mixed(*groups)
 
 
 def _draw_one(size: int, seed: int) -> NDArray[np.uint8]:

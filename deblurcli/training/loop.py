@@ -33,7 +33,7 @@ from deblurcli.networks.iniknet_fast import BalancedAtoms
 from deblurcli.networks.spec import network_spec
 from deblurcli.training.config import Recipe, differences
 from deblurcli.training.dictionary import fit_atoms
-from deblurcli.training.drawing import draw_ahead, with_procedural
+from deblurcli.training.drawing import all_pictures, draw_ahead
 from deblurcli.training.losses import total_loss
 from deblurcli.training.pace import WARM_UP, Stopwatch, bottleneck
 from deblurcli.training.progress import in_rgb, report
@@ -105,6 +105,7 @@ def train(
     cases: list[Case],
     folder: Path,
     *,
+    smooth: Tensor | None = None,
     source: str = "sharp photos",
     until: float = math.inf,
     steps: int | None = None,
@@ -115,7 +116,8 @@ def train(
     """Trains until the time, the steps or the cool-down are over, and leaves all that is needed to go on.
 
     Args:
-        photos: (N, 3, H, W) uint8 sharp tiles, on the device to train on.
+        photos: (N, 3, H, W) uint8 sharp tiles, on the device to train on; smooth: those in focus whose soft squares are
+            to be kept.
         cases: the fixed validation; empty to skip it. source: name of the photos, for the weights' card.
         until: ``time.monotonic()`` to be done by, validation included. steps: to stop after, counted from now; if there
             are a few of them, it is said at the end what took how long.
@@ -131,18 +133,18 @@ def train(
     if device.type == "cpu":
         keep_freed_memory()
     state.data[source] = len(photos)
-    photos = with_procedural(photos, recipe)
+    pictures = all_pictures(photos, smooth, recipe)
     # Shapes never change: the fastest convolutions are worth looking for, and compiling need not be general.
     torch.backends.cudnn.benchmark = True
     compiled = torch.compile(state.network, dynamic=False) if compile_network else state.network
     restore = in_rgb(compiled, recipe.network)
     last = min(state.step + (steps or math.inf), sum(state.cooldown) if state.cooldown else math.inf)
     if cases and not state.history:  # where it starts from, and how long a validation takes
-        report(state, cases, folder, math.nan, photos)
+        report(state, cases, folder, math.nan, pictures)
     saved = validated = time.monotonic()
     losses: list[Tensor] = []
     watch = Stopwatch(device, exact=steps is not None)
-    draws = draw_ahead(photos, recipe, state.step, ahead=4 if device.type == "cuda" else 0)
+    draws = draw_ahead(pictures, recipe, state.step, ahead=4 if device.type == "cuda" else 0)
     bar = tqdm(initial=state.step, total=None if last == math.inf else int(last), unit="step", disable=None)
     with closing(draws), bar:
         while True:
@@ -150,7 +152,7 @@ def train(
             over = state.step >= last or now > until - 2 * state.validation
             if over or now - validated > 60 * every:
                 state.seconds = earlier + now - began
-                report(state, cases, folder, _mean(losses, state.step), photos)
+                report(state, cases, folder, _mean(losses, state.step), pictures)
                 losses, validated = [], time.monotonic()
             if over or now - saved > 120:
                 _mean(losses, state.step)  # nothing is saved that cannot be gone on from

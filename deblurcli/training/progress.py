@@ -16,6 +16,7 @@ from deblurcli.evaluation.validation import Case, scores
 from deblurcli.networks.build import build_network
 from deblurcli.networks.restored import Restored
 from deblurcli.networks.spec import network_spec
+from deblurcli.synthesis.crops import Pictures
 from deblurcli.synthesis.pairs import draw_pairs
 from deblurcli.training.plots import plot_curves, plot_samples
 from deblurcli.training.scales import restored_at_scales
@@ -64,7 +65,7 @@ def restorer(restore: Callable[..., Restored], device: torch.device, scales: int
     return restore_one
 
 
-def report(state: TrainingState, cases: list[Case], folder: Path, loss: float, photos: Tensor) -> None:
+def report(state: TrainingState, cases: list[Case], folder: Path, loss: float, pictures: Pictures) -> None:
     """Scores the averaged weights on ``cases``, writes them, also as the best if they are, and draws the pictures.
 
     Args:
@@ -74,10 +75,10 @@ def report(state: TrainingState, cases: list[Case], folder: Path, loss: float, p
     restore = in_rgb(averaged(state), state.recipe.network)
     scales = min(state.recipe.scales, 2)  # the cases are 256 px wide
     row = {"step": float(state.step), "minutes": state.seconds / 60, "loss": loss}
-    measured = scores(cases, restorer(restore, photos.device, scales)) if cases else {}
+    measured = scores(cases, restorer(restore, pictures.tiles.device, scales)) if cases else {}
     state.history.append(row | measured)
     tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in state.history[-1].items()))
-    about = {"steps": state.step, "minutes": round(state.seconds / 60, 1), "processor": photos.device.type}
+    about = {"steps": state.step, "minutes": round(state.seconds / 60, 1), "processor": pictures.tiles.device.type}
     header = Header(
         network=state.recipe.network,
         tag=folder.name,
@@ -92,7 +93,7 @@ def report(state: TrainingState, cases: list[Case], folder: Path, loss: float, p
         state.best = measured["gain"]
         save_checkpoint(folder / "best.safetensors", state.average, header)
     plot_curves(state.history, folder / "curves.png")
-    pairs = draw_pairs(photos, 8, state.recipe.crop, state.recipe.synthesis, torch.Generator().manual_seed(7))
+    pairs = draw_pairs(pictures, 8, state.recipe.crop, state.recipe.synthesis, torch.Generator().manual_seed(7))
     with torch.inference_mode():
         plot_samples(pairs, restore(pairs.blurred, maps=True), folder / "samples.png")
     state.validation = time.monotonic() - began

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 import deblurcli
-from deblurcli import restore
+from deblurcli import loading
 from deblurcli.backends import onnx_backend, onnx_export
 from deblurcli.backends.onnx_backend import OnnxBackend, choose_provider
 from deblurcli.backends.onnx_export import export_onnx
@@ -142,7 +142,7 @@ def test_sums_stand_behind_what_they_add() -> None:
     ],
 )
 def test_auto(gpu: bool, options: dict[str, Any], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restore, "may_have_gpu", lambda: gpu)
+    monkeypatch.setattr(loading, "may_have_gpu", lambda: gpu)
     assert deblurcli.load(**options).backend.name == expected
 
 

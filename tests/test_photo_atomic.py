@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from deblurcli.errors import PhotoError, UsageError
-from deblurcli.photo import atomic, encode, tiff
+from deblurcli.photo import atomic, encode
 from deblurcli.photo.atomic import claimed, remove_abandoned, replacing
 from deblurcli.photo.encode import write_photo
+from deblurcli.photo.formats import tiff
 from deblurcli.photo.photo import Photo
 
 PHOTO = Photo(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))

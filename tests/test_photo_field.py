@@ -17,7 +17,7 @@ from PIL import Image
 
 from deblurcli import read_photo, write_photo
 from deblurcli.errors import PhotoError
-from deblurcli.photo.boxes import box, boxes
+from deblurcli.photo.formats.boxes import box, boxes
 from deblurcli.photo.metadata import orientation as orientation_of
 from deblurcli.photo.metadata import photoshop_resource
 from deblurcli.photo.photo import Photo

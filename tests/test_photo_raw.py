@@ -13,14 +13,15 @@ from bayer import MAKER_NOTE, middles, patches, write_dng
 from PIL import Image, ImageCms
 
 from deblurcli.errors import PhotoError, UsageError
-from deblurcli.photo import ifd, metadata, raw
-from deblurcli.photo.boxes import box
+from deblurcli.photo import metadata
 from deblurcli.photo.decode import read_photo
 from deblurcli.photo.decoded import Decoded
 from deblurcli.photo.encode import write_photo
+from deblurcli.photo.formats import ifd, raw
+from deblurcli.photo.formats.boxes import box
+from deblurcli.photo.formats.raw import RawSettings
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import SPACES, icc_profile
-from deblurcli.photo.raw import RawSettings
 from deblurcli.photo.transfer import linear_to_srgb
 
 SHARED = Path(__file__).parents[2] / "shared" / "photos" / "files"

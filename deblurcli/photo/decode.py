@@ -17,12 +17,12 @@ from PIL import BmpImagePlugin, ImageFile
 
 from deblurcli.errors import DeblurError, PhotoError
 from deblurcli.photo import colour, metadata
-from deblurcli.photo.avif import read_avif
 from deblurcli.photo.decoded import Decoded, Samples
-from deblurcli.photo.gain_map import read_gain_map
-from deblurcli.photo.heif import read_heif
-from deblurcli.photo.jp2 import read_jp2
-from deblurcli.photo.jpeg import (
+from deblurcli.photo.formats.avif import read_avif
+from deblurcli.photo.formats.gain_map import read_gain_map
+from deblurcli.photo.formats.heif import read_heif
+from deblurcli.photo.formats.jp2 import read_jp2
+from deblurcli.photo.formats.jpeg import (
     JpegFile,
     behind_picture,
     holds_video,
@@ -32,13 +32,10 @@ from deblurcli.photo.jpeg import (
     with_end,
     without_motion,
 )
-from deblurcli.photo.jxl import read_jxl
-from deblurcli.photo.limits import MAX_PIXELS
-from deblurcli.photo.photo import Photo
-from deblurcli.photo.png import read_png
-from deblurcli.photo.profiles import icc_profile
-from deblurcli.photo.raw import RawSettings, read_raw
-from deblurcli.photo.sniff import (
+from deblurcli.photo.formats.jxl import read_jxl
+from deblurcli.photo.formats.png import read_png
+from deblurcli.photo.formats.raw import RawSettings, read_raw
+from deblurcli.photo.formats.sniff import (
     BILEVEL,
     CONVERT,
     COPY_AGAIN,
@@ -48,8 +45,11 @@ from deblurcli.photo.sniff import (
     identify,
     looks_like_photo,
 )
-from deblurcli.photo.tiff import is_raw, read_tiff
-from deblurcli.photo.webp import read_webp
+from deblurcli.photo.formats.tiff import is_raw, read_tiff
+from deblurcli.photo.formats.webp import read_webp
+from deblurcli.photo.limits import MAX_PIXELS
+from deblurcli.photo.photo import Photo
+from deblurcli.photo.profiles import icc_profile
 
 __all__ = ["MAX_PIXELS", "READABLE_SUFFIXES", "looks_like_photo", "read_exif", "read_photo", "read_software"]
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from io import BytesIO
 from os import PathLike
-from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
 import numpy as np
@@ -14,80 +12,21 @@ from PIL import Image
 
 from deblurcli.errors import DeblurError, PhotoError, UsageError
 from deblurcli.photo.atomic import replacing
-from deblurcli.photo.avif import write_avif
 from deblurcli.photo.colour import bands
 from deblurcli.photo.decoded import Samples
 from deblurcli.photo.fit import Strip, fit, stripped
-from deblurcli.photo.gain_map import joined
-from deblurcli.photo.jpeg import metadata_segments
-from deblurcli.photo.jxl import write_jxl
+from deblurcli.photo.formats.avif import write_avif
+from deblurcli.photo.formats.gain_map import joined
+from deblurcli.photo.formats.jpeg import metadata_segments
+from deblurcli.photo.formats.jxl import write_jxl
+from deblurcli.photo.formats.png import write_png
+from deblurcli.photo.formats.table import FORMATS, format_for
+from deblurcli.photo.formats.tiff import write_tiff
 from deblurcli.photo.metadata import MARK
 from deblurcli.photo.photo import Photo
-from deblurcli.photo.png import write_png
-from deblurcli.photo.sniff import RAW_SUFFIXES
-from deblurcli.photo.tiff import write_tiff
 from deblurcli.photo.transfer import to_codes, to_float
 
 Depth: TypeAlias = Literal["auto", 8, 16, 32]
-
-
-@dataclass(frozen=True)
-class Format:
-    """What a file format can hold: bits per channel, pixels along a side, and what is beside the colours."""
-
-    title: str
-    suffixes: tuple[str, ...]
-    depths: tuple[int, ...]
-    largest: int
-    holds: frozenset[str]
-
-
-_COMMON = frozenset({"alpha", "icc", "exif", "xmp"})
-FORMATS = {
-    "jpeg": Format(
-        "JPEG",
-        (".jpg", ".jpeg", ".jpe", ".jfif"),
-        (8,),
-        65500,
-        frozenset({"gray", "icc", "exif", "xmp", "xmp_extension", "iptc", "comment", "gain_map"}),
-    ),
-    "png": Format("PNG", (".png",), (8, 16), 1_000_000, _COMMON | {"gray", "cicp", "iptc", "comment", "texts"}),
-    "tiff": Format("TIFF", (".tif", ".tiff"), (8, 16, 32), 2**31 - 1, _COMMON | {"gray", "iptc"}),
-    "webp": Format("WebP", (".webp",), (8,), 16383, _COMMON),
-    "avif": Format("AVIF", (".avif",), (8, 10), 65536, _COMMON | {"gray", "cicp"}),
-    "jxl": Format("JPEG XL", (".jxl",), (8, 16, 32), 2**30, _COMMON | {"gray"}),
-    "bmp": Format("BMP", (".bmp", ".dib"), (8,), 2**31 - 1, frozenset({"gray"})),
-}
-WRITABLE_SUFFIXES = frozenset(suffix for known in FORMATS.values() for suffix in known.suffixes)
-_BY_SUFFIX = {suffix: name for name, known in FORMATS.items() for suffix in known.suffixes}
-
-
-def format_for(path: str | PathLike[str], format: str | None = None) -> str:
-    """The format to write: the one asked for ("jpeg", "jpg", "TIFF" …), or else the one of the path's suffix.
-
-    Raises:
-        UsageError: no such format can be written.
-    """
-    if format is not None:
-        name = format.lower().removeprefix(".")
-        if name in FORMATS or f".{name}" in _BY_SUFFIX:
-            return _BY_SUFFIX.get(f".{name}", name)
-        raise UsageError(f"unknown format {format!r}", f"Known are {', '.join(FORMATS)}.")
-    suffix = Path(str(path)).suffix
-    if suffix.lower() in _BY_SUFFIX:
-        return _BY_SUFFIX[suffix.lower()]
-    what = f"no format has the suffix {suffix!r}" if suffix else "the name has no suffix to tell the format by"
-    raise UsageError(f"{path}: {what}", f"Known are {' '.join(_BY_SUFFIX)}; or name one with --format.")
-
-
-def suffix_for(source: str | PathLike[str], format: str | None = None) -> str:
-    """The suffix of what becomes of a photo: that of the format asked for, or its own; .tif for raw, else .png."""
-    suffix = Path(str(source)).suffix
-    if format is None:
-        if suffix.lower() in WRITABLE_SUFFIXES:
-            return suffix
-        return ".tif" if suffix.lower() in RAW_SUFFIXES else ".png"
-    return FORMATS[format_for(suffix, format)].suffixes[0]
 
 
 def check_depth(format: str, depth: Depth) -> None:

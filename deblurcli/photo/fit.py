@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from deblurcli.photo import metadata
+from deblurcli.photo.formats.table import Format
 from deblurcli.photo.limits import MAX_NAMES
 from deblurcli.photo.photo import TITLES, Photo, was_dropped
 from deblurcli.photo.profiles import SPACES, icc_profile
-
-if TYPE_CHECKING:
-    from deblurcli.photo.encode import Format
 
 Strip: TypeAlias = Literal["gps", "all"]
 

@@ -14,8 +14,8 @@ from contextlib import suppress
 from mmap import ACCESS_READ, mmap
 from typing import BinaryIO
 
-from deblurcli.photo import ifd
-from deblurcli.photo.ifd import Buffer, Entry, Field, Header
+from deblurcli.photo.formats import ifd
+from deblurcli.photo.formats.ifd import Buffer, Entry, Field, Header
 
 SOFTWARE, ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0131, 0x0112, 0x011A, 0x011B, 0x0128
 CENTIMETRES, INCHES = 3, 2

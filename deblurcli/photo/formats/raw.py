@@ -13,12 +13,13 @@ from typing import Any, BinaryIO, Literal
 import rawpy
 
 from deblurcli.errors import PhotoError, UsageError
-from deblurcli.photo import ifd, metadata
-from deblurcli.photo.boxes import boxes
+from deblurcli.photo import metadata
 from deblurcli.photo.decoded import Decoded
-from deblurcli.photo.jpeg import JpegFile
+from deblurcli.photo.formats import ifd
+from deblurcli.photo.formats.boxes import boxes
+from deblurcli.photo.formats.jpeg import JpegFile
+from deblurcli.photo.formats.sniff import COPY_AGAIN, DEVELOP, check_size
 from deblurcli.photo.profiles import SPACES, SRGB_CURVE, icc_profile
-from deblurcli.photo.sniff import COPY_AGAIN, DEVELOP, check_size
 
 XMP, JPEG_FROM_RAW = 700, 0x2E
 CANON_CR3 = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")

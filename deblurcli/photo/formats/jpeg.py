@@ -20,9 +20,9 @@ from PIL import ImageChops
 from PIL.JpegImagePlugin import MARKER, JpegImageFile
 
 from deblurcli.errors import PhotoError
+from deblurcli.photo.formats.sniff import CONVERT, COPY_AGAIN
 from deblurcli.photo.limits import LARGEST_METADATA, MAX_GAP, MAX_PARTS, MAX_SCANS
 from deblurcli.photo.metadata import photoshop_resource, xmp_without_item
-from deblurcli.photo.sniff import CONVERT, COPY_AGAIN
 
 STRIP = "Remove its metadata, for instance with exiftool, or save it again."
 EXTENSION, EXTENSION_STEP = b"http://ns.adobe.com/xmp/extension/\0", 65400

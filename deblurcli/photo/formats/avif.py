@@ -11,12 +11,12 @@ import numpy as np
 from PIL import AvifImagePlugin
 
 from deblurcli.errors import PhotoError
-from deblurcli.photo.boxes import box, boxes, find
 from deblurcli.photo.colour import bands
 from deblurcli.photo.decoded import Decoded, Samples
+from deblurcli.photo.formats.boxes import box, boxes, find
+from deblurcli.photo.formats.sniff import CONVERT, check_size
 from deblurcli.photo.metadata import unmarked
 from deblurcli.photo.photo import Photo
-from deblurcli.photo.sniff import CONVERT, check_size
 from deblurcli.photo.transfer import full_range, to_float
 
 _MAIN_ITEM = 1

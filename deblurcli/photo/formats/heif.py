@@ -9,8 +9,8 @@ import numpy as np
 
 from deblurcli.errors import PhotoError, installs
 from deblurcli.photo.decoded import Decoded
+from deblurcli.photo.formats.sniff import CONVERT, check_size
 from deblurcli.photo.metadata import unmarked, upright_xmp
-from deblurcli.photo.sniff import CONVERT, check_size
 from deblurcli.photo.transfer import full_range
 
 EXTRA = f"{installs('heif')} reads them; or convert it to JPEG, PNG or TIFF first."

@@ -10,10 +10,10 @@ import imagecodecs
 import numpy as np
 
 from deblurcli.errors import PhotoError
-from deblurcli.photo.boxes import boxes, find
 from deblurcli.photo.decoded import Decoded
+from deblurcli.photo.formats.boxes import boxes, find
+from deblurcli.photo.formats.sniff import CONVERT, check_size
 from deblurcli.photo.metadata import unmarked
-from deblurcli.photo.sniff import CONVERT, check_size
 from deblurcli.photo.transfer import full_range
 
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")

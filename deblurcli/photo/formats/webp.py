@@ -12,9 +12,9 @@ import imagecodecs
 
 from deblurcli.errors import PhotoError
 from deblurcli.photo.decoded import Decoded
+from deblurcli.photo.formats.sniff import COPY_AGAIN, check_length, check_size
 from deblurcli.photo.limits import MAX_CHUNKS
 from deblurcli.photo.metadata import unmarked
-from deblurcli.photo.sniff import COPY_AGAIN, check_length, check_size
 
 
 def read_webp(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:

@@ -9,15 +9,15 @@ import imagecodecs
 import numpy as np
 
 from deblurcli.errors import PhotoError, installs
-from deblurcli.photo.boxes import box, boxes
 from deblurcli.photo.colour import bands
 from deblurcli.photo.curves import decode, known_space
 from deblurcli.photo.decoded import Decoded, Samples
-from deblurcli.photo.jxl_header import read_header, restated
+from deblurcli.photo.formats.boxes import box, boxes
+from deblurcli.photo.formats.jxl_header import read_header, restated
+from deblurcli.photo.formats.sniff import CONVERT, check_size
 from deblurcli.photo.metadata import upright_xmp
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import SPACES, Space, profile_of
-from deblurcli.photo.sniff import CONVERT, check_size
 from deblurcli.photo.transfer import to_float
 
 SIGNATURE = box(b"JXL ", b"\r\n\x87\n") + box(b"ftyp", b"jxl \0\0\0\0jxl ")

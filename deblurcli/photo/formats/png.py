@@ -16,11 +16,11 @@ import numpy as np
 
 from deblurcli.errors import PhotoError
 from deblurcli.photo.decoded import Decoded, Samples
+from deblurcli.photo.formats.sniff import BILEVEL, COPY_AGAIN, check_length, check_size
 from deblurcli.photo.limits import LARGEST_PART, MAX_CHUNKS, MAX_PARTS, MAX_TEXTS
 from deblurcli.photo.metadata import as_text, captions, photoshop_resource, sensible_dpi
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import SRGB_CURVE, Space, means_colours, profile_of
-from deblurcli.photo.sniff import BILEVEL, COPY_AGAIN, check_length, check_size
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER_END = len(SIGNATURE) + 25

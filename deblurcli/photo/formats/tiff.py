@@ -13,12 +13,13 @@ import tifffile
 from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffPage, TiffPages
 
 from deblurcli.errors import PhotoError
-from deblurcli.photo import colour, ifd, metadata
+from deblurcli.photo import colour, metadata
 from deblurcli.photo.decoded import Decoded, Samples
+from deblurcli.photo.formats import ifd
+from deblurcli.photo.formats.sniff import BILEVEL, CONVERT, COPY_AGAIN, check_size
 from deblurcli.photo.limits import LARGEST_TILE, MAX_TILES
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import icc_profile
-from deblurcli.photo.sniff import BILEVEL, CONVERT, COPY_AGAIN, check_size
 from deblurcli.photo.transfer import full_range
 
 XMP, DNG_VERSION, IPTC, RESOURCES, ICC, IMAGE_DESCRIPTION = 700, 50706, 33723, 34377, 34675, 270

@@ -12,11 +12,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from deblurcli.loading import load as load
     from deblurcli.photo.decode import read_photo as read_photo
     from deblurcli.photo.encode import write_photo as write_photo
     from deblurcli.photo.photo import Photo as Photo
     from deblurcli.restore import Deblurrer as Deblurrer
-    from deblurcli.restore import load as load
 
 __version__ = "0.1.0"
 
@@ -24,7 +24,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Deblurrer": "deblurcli.restore",
     "Photo": "deblurcli.photo.photo",
-    "load": "deblurcli.restore",
+    "load": "deblurcli.loading",
     "read_photo": "deblurcli.photo.decode",
     "write_photo": "deblurcli.photo.encode",
 }

@@ -28,7 +28,8 @@ from watched import Result, run_watched
 from deblurcli.errors import DeblurError
 from deblurcli.networks.spec import network_spec
 from deblurcli.photo.decode import read_photo
-from deblurcli.photo.encode import FORMATS, write_photo
+from deblurcli.photo.encode import write_photo
+from deblurcli.photo.formats.table import FORMATS
 from deblurcli.photo.photo import Photo
 from deblurcli.weights.load import load_network
 from deblurcli.weights.published.files import read_authors_file

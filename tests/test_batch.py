@@ -28,8 +28,8 @@ from deblurcli.batch.one_photo import Options
 from deblurcli.batch.pipeline import Room, Stop, Worker, restore_all
 from deblurcli.cli import main
 from deblurcli.errors import OutputLostError, PhotoError, UsageError
+from deblurcli.loading import load
 from deblurcli.photo.atomic import remove_abandoned, replacing, scratch_folder
-from deblurcli.restore import load
 
 RNG = np.random.default_rng(0)
 TREE = ("a.png", "b.jpg", "day two/c.png", "day two/deep/d.tif")

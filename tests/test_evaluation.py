@@ -30,7 +30,7 @@ from deblurcli.evaluation.suites import SUITES, Report, run_suites
 from deblurcli.evaluation.timing import Case, markdown, measure
 from deblurcli.evaluation.validation import CROP, LENSES, validation_cases
 from deblurcli.evaluation.validation import MARGIN as VALIDATION_MARGIN
-from deblurcli.restore import load
+from deblurcli.loading import load
 from deblurcli.synthesis.psf import Lens
 
 ROOT = Path(__file__).parents[1]

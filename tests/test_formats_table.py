@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deblurcli.evaluation import formats
-from deblurcli.photo.encode import FORMATS
+from deblurcli.photo.formats.table import FORMATS
 
 RESULTS = Path(__file__).parents[1] / "results"
 

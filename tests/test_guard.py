@@ -14,14 +14,14 @@ from PIL import Image
 from scipy.ndimage import uniform_filter
 from test_restore import Brighter
 
-from deblurcli import restore as loading
-from deblurcli import write_photo
+from deblurcli import loading, write_photo
 from deblurcli.arrays import Picture
 from deblurcli.backends.backend import Answer
 from deblurcli.cli import main
 from deblurcli.guard import is_sound
+from deblurcli.loading import load
 from deblurcli.photo.photo import Photo
-from deblurcli.restore import Deblurrer, load
+from deblurcli.restore import Deblurrer
 
 
 def scene(seed: int = 0, side: int = 64) -> Picture:

@@ -18,7 +18,8 @@ from watched import run_watched
 
 from deblurcli.errors import PhotoError
 from deblurcli.photo.decode import read_photo
-from deblurcli.photo.encode import FORMATS, write_photo
+from deblurcli.photo.encode import write_photo
+from deblurcli.photo.formats.table import FORMATS
 from deblurcli.photo.limits import LARGEST_PART, MAX_TEXTS
 from deblurcli.photo.photo import Photo
 

@@ -16,10 +16,11 @@ from PIL import Image
 from test_photo_metadata import MAKER_NOTE, XMP, camera_exif, tags
 
 from deblurcli.errors import PhotoError
-from deblurcli.photo import jxl_header, metadata
-from deblurcli.photo.boxes import box
+from deblurcli.photo import metadata
 from deblurcli.photo.decode import read_photo
 from deblurcli.photo.encode import write_photo
+from deblurcli.photo.formats import jxl_header
+from deblurcli.photo.formats.boxes import box
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import SPACES, icc_profile
 

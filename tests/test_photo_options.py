@@ -17,8 +17,8 @@ from test_photo_metadata import camera_exif, picture, tags
 from deblurcli.cli.options import photo_options
 from deblurcli.cli.restore import restore
 from deblurcli.photo.decode import read_photo
+from deblurcli.photo.formats.raw import HIGHLIGHTS, WHITE_BALANCES, RawSettings
 from deblurcli.photo.profiles import SPACES, icc_profile
-from deblurcli.photo.raw import HIGHLIGHTS, WHITE_BALANCES, RawSettings
 
 
 def test_the_choices_are_those_of_the_library() -> None:

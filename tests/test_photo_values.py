@@ -17,7 +17,8 @@ from PIL import Image
 
 from deblurcli.errors import UsageError
 from deblurcli.photo.decode import read_photo
-from deblurcli.photo.encode import check_depth, format_for, write_photo
+from deblurcli.photo.encode import check_depth, write_photo
+from deblurcli.photo.formats.table import format_for
 from deblurcli.photo.photo import Photo
 
 LOSSLESS = [("png", 8), ("png", 16), ("tiff", 8), ("tiff", 16), ("tiff", 32), ("bmp", 8), ("webp", 8)]

@@ -19,7 +19,7 @@ from deblurcli.errors import UsageError
 from deblurcli.evaluation.bench import Bench
 from deblurcli.evaluation.published import Score, as_table, beside, published_rows, usual_protocol
 from deblurcli.evaluation.suites import run_suites
-from deblurcli.restore import load
+from deblurcli.loading import load
 
 ROWS = [row for dataset in LAYOUTS for protocol in CROPS for row in published_rows(dataset, protocol)]
 

@@ -14,8 +14,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from deblurcli.block_means import BlockMeans
 from deblurcli.errors import TileTooLargeError, UsageError
+from deblurcli.maps.block_means import BlockMeans
 from deblurcli.photo.transfer import to_codes, to_float
 from deblurcli.tiling import (
     Padding,

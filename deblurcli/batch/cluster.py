@@ -22,8 +22,9 @@ from deblurcli.batch.one_photo import Options, Outcome, named, restore_photo
 from deblurcli.batch.pipeline import Stop, Watch
 from deblurcli.batch.storage import is_remote
 from deblurcli.errors import DeblurError, DeviceError, PhotoError, UsageError
+from deblurcli.loading import load
 from deblurcli.photo.photo import Photo
-from deblurcli.restore import Deblurrer, Restoration, load
+from deblurcli.restore import Deblurrer, Restoration
 
 CORES = 4
 """Cores for one photo, where no GPU is used."""

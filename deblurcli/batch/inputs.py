@@ -15,7 +15,7 @@ from typing import Literal
 from deblurcli.batch.storage import MARK as STORAGE_MARK
 from deblurcli.batch.storage import is_remote, place
 from deblurcli.errors import DeblurError, PhotoError
-from deblurcli.photo.sniff import RAW_SUFFIXES, looks_like_photo
+from deblurcli.photo.formats.sniff import RAW_SUFFIXES, looks_like_photo
 
 Twins = Literal["raw", "developed", "both"]
 MARK = "/./"

@@ -120,7 +120,7 @@ def plan_jobs(
         UsageError: the output does not suit the inputs, is one of them, or is the same for two of them.
         PhotoError: the output folder of a single file does not exist.
     """
-    from deblurcli.photo.encode import WRITABLE_SUFFIXES, format_for
+    from deblurcli.photo.formats.table import WRITABLE_SUFFIXES, format_for
 
     output = None if named is None else place(named)
     if single and output is not None and not (output.is_dir() or str(named).endswith(("/", os.sep))):
@@ -151,7 +151,7 @@ def _own_outputs(jobs: list[Job]) -> dict[Path, Path]:
 
 
 def _target(source: Source, output: Path | None, names: Names, format: str | None) -> Path:
-    from deblurcli.photo.encode import suffix_for
+    from deblurcli.photo.formats.table import suffix_for
 
     folder = source.path.parent
     # As text: folders and outputs may lie in different kinds of storage.

@@ -19,8 +19,8 @@ from deblurcli.scales import Scales
 from deblurcli.tiling import Progress
 
 if TYPE_CHECKING:
+    from deblurcli.photo.formats.raw import RawSettings
     from deblurcli.photo.photo import Photo
-    from deblurcli.photo.raw import RawSettings
     from deblurcli.restore import Deblurrer, Restoration
 
 # Options that make no difference to the file.
@@ -59,7 +59,7 @@ class Options:
 
     def sum(self, job: Job, network: str, weights: str, precision: str) -> str:
         """Eight letters that differ where a finished file would: for other options, weights, or size of the source."""
-        from deblurcli.photo.encode import format_for
+        from deblurcli.photo.formats.table import format_for
 
         chosen = {name: value for name, value in asdict(self).items() if name not in _ELSEWHERE}
         chosen |= {"format": format_for(job.target, self.format), "source": job.source.stat().st_size}

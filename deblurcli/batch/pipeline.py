@@ -206,7 +206,7 @@ def load_on(device: str, **chosen: Any) -> list[Worker]:
     Raises:
         DeviceError: one of them is not there.
     """
-    from deblurcli.restore import load
+    from deblurcli.loading import load
 
     share_freed_memory()
 

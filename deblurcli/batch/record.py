@@ -40,7 +40,7 @@ def is_finished(job: Job, options: Options, network: str, weights: str, precisio
     The output itself tells: its metadata say how it was made, and of what. That is compared where the photo is newer,
     or seems to be. (A BMP file has no metadata: newer than the photo, it is taken for finished.)
     """
-    from deblurcli.photo.encode import FORMATS, format_for
+    from deblurcli.photo.formats.table import FORMATS, format_for
 
     try:
         newer = job.target.stat().st_mtime >= job.source.stat().st_mtime

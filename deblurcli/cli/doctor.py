@@ -151,7 +151,7 @@ def _torch_devices() -> list[str]:
 
 
 def _run(backend: str, device: str, sharp: Picture, blurred: Picture) -> Finding:
-    from deblurcli.restore import load
+    from deblurcli.loading import load
 
     what = f"{backend} on {device}"
     try:

@@ -80,7 +80,7 @@ def evaluate(
     from deblurcli.evaluation.results import command_line, write_report
     from deblurcli.evaluation.sheet import write_sheet
     from deblurcli.evaluation.suites import run_suites
-    from deblurcli.restore import load
+    from deblurcli.loading import load
 
     deblurrer = load(network, weights, backend, device, precision)
     report = run_suites(suites, Bench(deblurrer, photos, pairs, baselines, layout, protocol))

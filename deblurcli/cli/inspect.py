@@ -46,9 +46,9 @@ def inspect(
     from tempfile import TemporaryDirectory
 
     from deblurcli.errors import PhotoError, UsageError
+    from deblurcli.loading import load
     from deblurcli.maps.page import page_scale, write_page
     from deblurcli.photo.decode import read_photo
-    from deblurcli.restore import load
     from deblurcli.scales import scales_of
     from deblurcli.weights.store import calibration
 

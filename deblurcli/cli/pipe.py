@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from deblurcli.errors import PhotoError, UsageError
-from deblurcli.photo.sniff import HEAD, identify
+from deblurcli.photo.formats.sniff import HEAD, identify
 
 INPUT, OUTPUT = "standard input", "standard output"
 
@@ -41,7 +41,7 @@ def piped(photos: tuple[str, ...], output: str | None, format: str | None, as_js
         UsageError: more than one photo goes through a pipe, or it is not clear where to.
         PhotoError: nothing came in.
     """
-    from deblurcli.photo.encode import suffix_for
+    from deblurcli.photo.formats.table import suffix_for
 
     if "-" not in photos and output != "-":
         yield Pipe(photos, output)

@@ -187,7 +187,7 @@ def _run(pipe: Pipe, settings: dict[str, Any]) -> int:
     """Restores what is to be restored. Returns the exit code."""
     from deblurcli.batch.pipeline import Stop
     from deblurcli.cli.log import Log
-    from deblurcli.restore import choose_network
+    from deblurcli.loading import choose_network
     from deblurcli.weights.store import tag_of
 
     options = _options(settings)
@@ -224,7 +224,7 @@ def _run(pipe: Pipe, settings: dict[str, Any]) -> int:
 
 def _options(settings: dict[str, Any]) -> Options:
     from deblurcli.batch.one_photo import Options
-    from deblurcli.photo.raw import RawSettings
+    from deblurcli.photo.formats.raw import RawSettings
 
     chosen = {field.name: settings[field.name] for field in fields(Options) if field.name in settings}
     scale = int(settings["maps_scale"].rpartition("/")[2])
@@ -246,7 +246,8 @@ def _names(settings: dict[str, Any], network: str, tag: str) -> Names | None:
 
 def _jobs(pipe: Pipe, settings: dict[str, Any], options: Options, names: Names | None, log: Log) -> list[Job]:
     """What was asked for, or this shard's part of it, whether it is done or not."""
-    from deblurcli.photo.encode import check_depth, format_for
+    from deblurcli.photo.encode import check_depth
+    from deblurcli.photo.formats.table import format_for
 
     output = pipe.output
     if output is None and any(place(name).is_dir() for name in pipe.photos):

@@ -27,7 +27,8 @@ from PIL import Image
 from deblurcli.errors import DeblurError
 from deblurcli.evaluation.results import write_results
 from deblurcli.photo.decode import read_photo
-from deblurcli.photo.encode import FORMATS, write_photo
+from deblurcli.photo.encode import write_photo
+from deblurcli.photo.formats.table import FORMATS
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import icc_profile
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from deblurcli import __version__
 from deblurcli.arrays import Maps, Pixels
-from deblurcli.block_means import BlockMeans
+from deblurcli.maps.block_means import BlockMeans
 from deblurcli.maps.kernels import Mixture
 from deblurcli.maps.pictures import colour_map
 from deblurcli.networks.spec import MapSpec, NetworkSpec

@@ -2,92 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from io import BytesIO
 from os import PathLike
-from pathlib import Path
-from typing import BinaryIO, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
-from PIL import Image
 
 from deblurcli.errors import DeblurError, PhotoError, UsageError
 from deblurcli.photo.atomic import replacing
-from deblurcli.photo.avif import write_avif
 from deblurcli.photo.colour import bands
 from deblurcli.photo.decoded import Samples
 from deblurcli.photo.fit import Strip, fit, stripped
-from deblurcli.photo.gain_map import joined
-from deblurcli.photo.jpeg import metadata_segments
-from deblurcli.photo.jxl import write_jxl
-from deblurcli.photo.metadata import MARK
+from deblurcli.photo.formats.table import FORMATS, WRITERS, format_for
 from deblurcli.photo.photo import Photo
-from deblurcli.photo.png import write_png
-from deblurcli.photo.sniff import RAW_SUFFIXES
-from deblurcli.photo.tiff import write_tiff
 from deblurcli.photo.transfer import to_codes, to_float
 
 Depth: TypeAlias = Literal["auto", 8, 16, 32]
-
-
-@dataclass(frozen=True)
-class Format:
-    """What a file format can hold: bits per channel, pixels along a side, and what is beside the colours."""
-
-    title: str
-    suffixes: tuple[str, ...]
-    depths: tuple[int, ...]
-    largest: int
-    holds: frozenset[str]
-
-
-_COMMON = frozenset({"alpha", "icc", "exif", "xmp"})
-FORMATS = {
-    "jpeg": Format(
-        "JPEG",
-        (".jpg", ".jpeg", ".jpe", ".jfif"),
-        (8,),
-        65500,
-        frozenset({"gray", "icc", "exif", "xmp", "xmp_extension", "iptc", "comment", "gain_map"}),
-    ),
-    "png": Format("PNG", (".png",), (8, 16), 1_000_000, _COMMON | {"gray", "cicp", "iptc", "comment", "texts"}),
-    "tiff": Format("TIFF", (".tif", ".tiff"), (8, 16, 32), 2**31 - 1, _COMMON | {"gray", "iptc"}),
-    "webp": Format("WebP", (".webp",), (8,), 16383, _COMMON),
-    "avif": Format("AVIF", (".avif",), (8, 10), 65536, _COMMON | {"gray", "cicp"}),
-    "jxl": Format("JPEG XL", (".jxl",), (8, 16, 32), 2**30, _COMMON | {"gray"}),
-    "bmp": Format("BMP", (".bmp", ".dib"), (8,), 2**31 - 1, frozenset({"gray"})),
-}
-WRITABLE_SUFFIXES = frozenset(suffix for known in FORMATS.values() for suffix in known.suffixes)
-_BY_SUFFIX = {suffix: name for name, known in FORMATS.items() for suffix in known.suffixes}
-
-
-def format_for(path: str | PathLike[str], format: str | None = None) -> str:
-    """The format to write: the one asked for ("jpeg", "jpg", "TIFF" …), or else the one of the path's suffix.
-
-    Raises:
-        UsageError: no such format can be written.
-    """
-    if format is not None:
-        name = format.lower().removeprefix(".")
-        if name in FORMATS or f".{name}" in _BY_SUFFIX:
-            return _BY_SUFFIX.get(f".{name}", name)
-        raise UsageError(f"unknown format {format!r}", f"Known are {', '.join(FORMATS)}.")
-    suffix = Path(str(path)).suffix
-    if suffix.lower() in _BY_SUFFIX:
-        return _BY_SUFFIX[suffix.lower()]
-    what = f"no format has the suffix {suffix!r}" if suffix else "the name has no suffix to tell the format by"
-    raise UsageError(f"{path}: {what}", f"Known are {' '.join(_BY_SUFFIX)}; or name one with --format.")
-
-
-def suffix_for(source: str | PathLike[str], format: str | None = None) -> str:
-    """The suffix of what becomes of a photo: that of the format asked for, or its own; .tif for raw, else .png."""
-    suffix = Path(str(source)).suffix
-    if format is None:
-        if suffix.lower() in WRITABLE_SUFFIXES:
-            return suffix
-        return ".tif" if suffix.lower() in RAW_SUFFIXES else ".png"
-    return FORMATS[format_for(suffix, format)].suffixes[0]
 
 
 def check_depth(format: str, depth: Depth) -> None:
@@ -154,12 +83,7 @@ def write_photo(
     try:
         with replacing(path, overwrite=overwrite) as file:
             samples = _samples(photo, _DTYPES[bits], gray=photo.gray and "gray" in known.holds)
-            if name == "png":
-                write_png(file, samples, photo, description)
-            elif name == "tiff":
-                warnings += write_tiff(file, samples, photo)
-            else:
-                _WRITERS[name](file, samples, photo, quality)
+            warnings += WRITERS[name].write(file, samples, photo, quality)
     except (DeblurError, MemoryError):
         raise
     except Exception as error:  # encoders raise all sorts of things
@@ -200,56 +124,3 @@ def _to_gray(pixels: Samples) -> Samples:
         return first
     mean = to_codes(to_float(pixels).mean(axis=2, keepdims=True), pixels.dtype)
     return np.where(same, first, mean)
-
-
-def _write_jpeg(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> None:
-    dpi = photo.dpi and tuple(round(value) for value in photo.dpi)
-    whole = BytesIO()
-    _save(
-        whole,
-        samples,
-        "JPEG",
-        quality=quality,
-        subsampling="4:4:4" if quality >= 90 else "4:2:0",
-        icc_profile=photo.icc,
-        exif=MARK + photo.exif if photo.exif else b"",
-        xmp=photo.xmp or b"",
-        comment=photo.comment or b"",
-        extra=metadata_segments(photo.iptc, photo.xmp_extension),
-        dpi=dpi if dpi and max(dpi) < 2**16 else (0, 0),
-    )
-    file.write(joined(whole.getvalue(), photo.gain_map) if photo.gain_map else whole.getbuffer())
-
-
-def _write_webp(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> None:
-    _save(
-        file,
-        samples,
-        "WEBP",
-        quality=quality,
-        lossless=quality == 100,
-        exact=True,  # colours under full transparency count too
-        icc_profile=photo.icc or b"",
-        exif=photo.exif or b"",
-        xmp=photo.xmp or b"",
-    )
-
-
-def _write_bmp(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> None:
-    _save(file, samples, "BMP", dpi=photo.dpi or (0, 0))
-
-
-def _save(file: BinaryIO, samples: Samples, format: str, **options: object) -> None:
-    # By way of memory: on a full disk Pillow's own file writing says no more than 'encoder error'.
-    buffer = BytesIO()
-    Image.fromarray(samples).save(buffer, format, **options)
-    file.write(buffer.getbuffer())
-
-
-_WRITERS: dict[str, Callable[[BinaryIO, Samples, Photo, int], None]] = {
-    "jpeg": _write_jpeg,
-    "webp": _write_webp,
-    "avif": write_avif,
-    "jxl": write_jxl,
-    "bmp": _write_bmp,
-}

@@ -1,15 +1,10 @@
-"""JPEG: the segments of a file, those with metadata that Pillow does not know among them.
-
-They are looked at before a decoder sees the file, as decoders take minutes for some that are small.
-"""
+"""Segments, which JPEG files are made of, looked at before a decoder is, which small ones can keep busy for minutes."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import struct
-from collections.abc import Iterable
 from io import BytesIO
 from itertools import islice
 from mmap import ACCESS_READ, mmap
@@ -20,13 +15,10 @@ from PIL import ImageChops
 from PIL.JpegImagePlugin import MARKER, JpegImageFile
 
 from deblurcli.errors import PhotoError
+from deblurcli.photo.formats.sniff import CONVERT, COPY_AGAIN
 from deblurcli.photo.limits import LARGEST_METADATA, MAX_GAP, MAX_PARTS, MAX_SCANS
-from deblurcli.photo.metadata import photoshop_resource, xmp_without_item
-from deblurcli.photo.sniff import CONVERT, COPY_AGAIN
 
 STRIP = "Remove its metadata, for instance with exiftool, or save it again."
-EXTENSION, EXTENSION_STEP = b"http://ns.adobe.com/xmp/extension/\0", 65400
-_MOTION = re.compile(rb"(:(?:MotionPhoto|MicroVideo)\s*(?:=\s*[\"']|>)\s*)1")
 _VIDEO = re.compile(rb"MotionPhoto_Data|ftyp(?:mp4|isom|iso\d|qt  |avc1|hvc1|M4V|3gp)")
 START_OF_SCAN, END_OF_IMAGE, JPEG_LS = 0xDA, b"\xff\xd9", 0xF7
 _ANYTHING = (bytes([0x55]) * 64, bytes([0xAA]) * 64, bytes(range(16, 240, 7)) * 2, b"\xfe\x7d" * 32)
@@ -187,41 +179,6 @@ def _check_scans(path: Path, data: mmap, start: int) -> None:
         raise PhotoError(path, f"has more than {MAX_SCANS} scans, each of which takes as long as a photo", COPY_AGAIN)
 
 
-def joined_extension(segments: Iterable[bytes]) -> bytes | None:
-    """The extended XMP packet of a file's segments, put together (XMP specification, part 3), or None."""
-    parts: dict[int, bytes] = {}
-    length = 0
-    for segment in segments:
-        if segment.startswith(EXTENSION) and len(segment) >= len(EXTENSION) + 40:
-            length, offset = struct.unpack_from(">II", segment, len(EXTENSION) + 32)
-            parts.setdefault(offset, segment[len(EXTENSION) + 40 :])
-    whole = b"".join(parts[offset] for offset in sorted(parts))
-    return whole if parts and len(whole) == length else None
-
-
-def metadata_segments(iptc: bytes | None, xmp_extension: bytes | None) -> bytes:
-    """Segments for IPTC captions (each record in one of them is small) and for an extended XMP packet."""
-    found = []
-    if iptc:
-        found.append(segment(0xED, b"Photoshop 3.0\0" + photoshop_resource(iptc)))
-    if xmp_extension:
-        name = hashlib.md5(xmp_extension, usedforsecurity=False).hexdigest().upper().encode()
-        for start in range(0, len(xmp_extension), EXTENSION_STEP):
-            head = EXTENSION + name + struct.pack(">II", len(xmp_extension), start)
-            found.append(segment(0xE1, head + xmp_extension[start : start + EXTENSION_STEP]))
-    return b"".join(found)
-
-
 def segment(kind: int, body: bytes) -> bytes:
     """A segment with this content; ``kind`` is the second byte of its marker."""
     return struct.pack(">BBH", 0xFF, kind, len(body) + 2) + body
-
-
-def is_motion_photo(xmp: bytes) -> bool:
-    """Whether an XMP packet says that a video follows the picture, as phones append it."""
-    return bool(_MOTION.search(xmp))
-
-
-def without_motion(xmp: bytes) -> bytes:
-    """The packet without saying so."""
-    return xmp_without_item(_MOTION.sub(rb"\g<1>0", xmp), "MotionPhoto")

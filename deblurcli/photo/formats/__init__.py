@@ -1,0 +1,1 @@
+"""One file for each format, all of one shape, and what their containers are made of; ``table`` lists them."""

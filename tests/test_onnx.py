@@ -59,11 +59,13 @@ def blurred(height: int, width: int) -> np.ndarray:
 def thinned(network: nn.Module) -> nn.Module:
     """One block of each kind where several follow one another, and triplet attention at one level."""
     for parts in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
+        kinds = [type(part) for part in parts.children()]
         for at in reversed(range(1, len(parts))):
-            if len(list(parts[at].parameters())) and type(parts[at]) in map(type, parts[:at]):
+            if list(parts[at].parameters()) and kinds[at] in kinds[:at]:
                 del parts[at]
     for stage in [module for module in network.modules() if isinstance(module, gkmnet.Stage)][1:]:
-        stage.attention, stage.second = nn.Identity(), nn.Identity()
+        for name in ("attention", "second"):
+            setattr(stage, name, nn.Identity())
     return network
 
 

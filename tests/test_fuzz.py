@@ -16,7 +16,7 @@ from watched import run_watched
 
 def test_nothing_unforeseen_comes_of_damaged_files() -> None:
     wanted = [*cases(PHOTOS, 500), *cases(WEIGHTS, 60)]
-    results = list(run_watched(run_case, wanted, seconds=SECONDS, memory=MEMORY))
+    results = list(run_watched(run_case, wanted, seconds=4 * SECONDS, memory=MEMORY))
     assert {result.case for result in results} == set(wanted)
     assert [result for result in results if result.kind not in FINE] == []
     # What is not damaged is read, or the rest would prove nothing.

@@ -152,7 +152,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, s
     folder = tmp_path_factory.mktemp("hostile")
     for name, (content, _, _) in HOSTILE.items():
         (folder / name).write_bytes(content)
-    results = run_watched(read, [folder / name for name in HOSTILE], seconds=SECONDS, memory=MEMORY)
+    results = run_watched(read, [folder / name for name in HOSTILE], seconds=4 * SECONDS, memory=MEMORY)
     return {result.case.name: (result.kind, result.detail) for result in results}
 
 

@@ -67,5 +67,5 @@ def _coarse(picture: NDArray[np.float32]) -> NDArray[np.float32]:
 def around(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
     """Means of 3 × 3 values, (h, w, …): beats between blocks and finer patterns even out."""
     wide = np.pad(blocks, [(1, 1), (1, 1), *[(0, 0)] * (blocks.ndim - 2)], mode="edge")
-    wide = (wide[:-2] + wide[1:-1] + wide[2:]) / np.float32(3)
-    return (wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]) / np.float32(3)
+    wide = wide[:-2] + wide[1:-1] + wide[2:]
+    return np.asarray((wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]) / 9, np.float32)

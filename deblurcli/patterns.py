@@ -1,7 +1,7 @@
 """Fine patterns that a network took for blur, put back.
 
-Networks know photos. In stripes of two or three pixels, as screens, prints and fabrics have them, they may see blur, and
-take away the stripes; what comes instead looks like coloured noise. Taking blur away adds detail and loses none: on
+Networks know photos. In stripes of two or three pixels, as screens, prints and fabrics have them, they may see blur,
+and take away the stripes; what comes instead looks like coloured noise. Taking blur away adds detail and loses none: on
 photos, nearly everywhere, more than 0.9 of it remains.
 """
 
@@ -24,7 +24,7 @@ ENOUGH = 4
 """Rows of each block that are looked at."""
 
 LEAST, DETAIL = 0.4, 0.05
-"""Share of a block's detail that has to remain, where its standard deviation is larger than the second; 1.0 is white."""
+"""Share of a block's detail that has to remain, where its standard deviation is larger than the second."""
 
 SEEN = np.array([0.2, 0.5, 0.3], np.float32)
 """Shares of red, green and blue. No two are alike, so that stripes of any two colours are told apart."""
@@ -66,7 +66,7 @@ def keep_patterns(
             if back.any():
                 changed = to_float(after[rows])
                 after[rows] = to_codes(changed + back * (to_float(before[rows]) - changed), after.dtype)
-    return float(lost.mean())
+    return float(np.mean(lost))
 
 
 def _blocks(codes: NDArray[Any], show: Callable[[NDArray[Any]], Picture]) -> NDArray[np.float32]:

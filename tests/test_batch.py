@@ -115,7 +115,7 @@ def test_outputs_are_not_found_as_inputs(shots: Path) -> None:
 
 
 def test_litter_is_passed_over(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    litter = ("@eaDir", "#recycle", "$RECYCLE.BIN", ".Trash-1000", "lost+found", "day two/@eaDir", "sharp")
+    litter = ("@eaDir", "#recycle", "$RECYCLE.BIN", ".Trash-1000", "lost+found", "@__thumb", "day two/@eaDir", "sharp")
     for name in litter:
         make_photo(shots / name / "x.png")
     make_photo(shots / "a.maps/mu.png")
@@ -162,6 +162,9 @@ def test_lists_in_any_encoding(shots: Path, encoding: str, end: str) -> None:
     assert read_list("list.txt") == names
     Path("list.txt").write_bytes(end.join(names[:2]).encode(encoding))
     assert read_list("list.txt") == names[:2]
+    Path("list.txt").write_bytes("\0".join([*names, ""]).encode(encoding))
+    if encoding not in ("utf-16-le", "utf-16-be"):  # which without a mark are known by their zero bytes
+        assert read_list("list.txt") == names
 
 
 def test_a_list_names_no_more_than_it_says(shots: Path) -> None:
@@ -171,6 +174,10 @@ def test_a_list_names_no_more_than_it_says(shots: Path) -> None:
     Path("list.txt").write_bytes(b"shots/a.png\n.\0\0\nshots/b.jpg\n")
     with pytest.raises(PhotoError, match="zero bytes"):
         find_photos(("@list.txt",))
+    for names in (("写真" * 8 + ".jpg\r\n").encode("utf-32-le"), "a.jpg".encode("utf-32-le")):  # whose dots mean here
+        Path("list.txt").write_bytes(names)
+        with pytest.raises(PhotoError, match="zero bytes"):
+            find_photos(("@list.txt",))
     Path("list.txt").write_bytes("shots/a.png\n".encode("utf-16")[:-1])
     with pytest.raises(PhotoError, match="damaged"):
         find_photos(("@list.txt",))

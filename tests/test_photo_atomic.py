@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from deblurcli.errors import PhotoError, UsageError
-from deblurcli.photo import atomic, encode
+from deblurcli.photo import atomic
 from deblurcli.photo.atomic import claimed, remove_abandoned, replacing
 from deblurcli.photo.encode import write_photo
 from deblurcli.photo.formats import tiff
+from deblurcli.photo.formats.table import WRITERS, format_for
 from deblurcli.photo.photo import Photo
 
 PHOTO = Photo(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
@@ -60,9 +61,7 @@ def test_failure_in_the_middle(
         assert len(contents(tmp_path)) == len(before) + 1
         raise problem
 
-    monkeypatch.setattr(encode, "write_png", after_a_start)
-    monkeypatch.setattr(encode, "write_tiff", after_a_start)
-    monkeypatch.setattr(encode, "_save", after_a_start)
+    monkeypatch.setattr(WRITERS[format_for(path)], "write", after_a_start)
     with pytest.raises(KeyboardInterrupt if isinstance(problem, KeyboardInterrupt) else PhotoError) as caught:
         write_photo(path, PHOTO)
     if isinstance(problem, OSError):

@@ -18,6 +18,7 @@ from PIL import Image
 from deblurcli import read_photo, write_photo
 from deblurcli.errors import PhotoError
 from deblurcli.photo.formats.boxes import box, boxes
+from deblurcli.photo.formats.segments import segment
 from deblurcli.photo.metadata import orientation as orientation_of
 from deblurcli.photo.metadata import photoshop_resource
 from deblurcli.photo.photo import Photo
@@ -93,6 +94,41 @@ def test_tags_that_are_not_carried_are_named(tmp_path: Path) -> None:
     (warning,) = read_photo(tmp_path / "a.tif").warnings
     for name in ("ModelPixelScaleTag", "ImageSourceData", "Photoshop's 0x07d0"):
         assert name in warning
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def with_more(format: str) -> bytes:
+    """A file of this format with one part more, which no photo has a place for."""
+    data = BytesIO()
+    if format == "jxl":
+        data.write(imagecodecs.jpegxl_encode(CODES, usecontainer=True))
+    else:
+        Image.fromarray(CODES).save(data, format)
+    whole = data.getvalue()
+    match format:
+        case "jpeg":
+            return whole[:2] + segment(0xEB, b"JP\0\1credentials") + whole[2:]
+        case "png":
+            return whole[:33] + chunk(b"caBX", b"credentials") + whole[33:]
+        case "webp":
+            extended = struct.pack("<4sI10s", b"VP8X", 10, bytes(4) + struct.pack("<HBHB", 63, 0, 47, 0))
+            body = b"WEBP" + extended + whole[12:] + b"C2PA\4\0\0\0cred"
+            return struct.pack("<4sI", b"RIFF", len(body)) + body
+        case "jxl":
+            return whole + box(b"jumb", b"credentials")
+        case "jpeg2000":
+            return whole + box(b"jumb", b"credentials")
+        case _:
+            return whole + box(b"uuid", bytes(16), b"credentials")
+
+
+@pytest.mark.parametrize("format", ["jpeg", "png", "webp", "jxl", "jpeg2000", "avif"])
+def test_what_no_reader_takes_is_named(format: str, read: Callable[..., Photo]) -> None:
+    (warning,) = read(with_more(format)).warnings
+    assert warning.startswith("The file holds more, which was dropped: Content Credentials (C2PA)")
 
 
 # ---- AVIF, HEIC -----------------------------------------------------------------------------------------------------
@@ -224,10 +260,6 @@ def test_what_is_not_supported_is_not_called_damaged(tmp_path: Path, read: Calla
 
 
 # ---- PNG ------------------------------------------------------------------------------------------------------------
-
-
-def chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
 def test_numbers_of_colours_rank_above_the_profile(tmp_path: Path, read: Callable[..., Photo]) -> None:

@@ -236,22 +236,22 @@ def test_exif_of_canon_boxes(tmp_path: Path) -> None:
     content = b"".join(box(kind, ifd.write_block(tree, "<")) for kind, tree in parts.items())
     moov = box(b"moov", box(b"uuid", raw.CANON_CR3, content))
     (tmp_path / "a.cr3").write_bytes(box(b"ftyp", b"crx \0\0\0\1crx isom") + moov)
-    decoded = Decoded("raw", np.empty(0))
+    decoded = Decoded("raw", np.empty(0), lost=())
     with (tmp_path / "a.cr3").open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-        raw._read_metadata(data, b"", decoded)
+        lost = raw._read_metadata(data, b"", decoded)
     assert decoded.exif is not None
     parsed = Image.Exif()
     parsed.load(b"Exif\0\0" + decoded.exif)
     assert parsed[0x010F] == "Canon" and 0x0100 not in parsed
     assert parsed.get_ifd(0x8769)[0x9003] == "2024:05:06 07:08:09"
     assert parsed.get_ifd(0x8825)[1] == "N"
-    assert "maker notes" in decoded.warnings[0]
+    assert lost == ["Canon's maker notes"]
 
 
 @pytest.mark.parametrize("mark", [b"IIRO", b"IIRS", b"IIU\0"])
 def test_exif_of_files_that_are_nearly_tiff(dng: Path, tmp_path: Path, mark: bytes) -> None:
     (tmp_path / "a.orf").write_bytes(mark + dng.read_bytes()[4:])
-    decoded = Decoded("raw", np.empty(0))
+    decoded = Decoded("raw", np.empty(0), lost=())
     with (tmp_path / "a.orf").open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
         raw._read_metadata(data, b"", decoded)
     assert decoded.exif is not None and MAKER_NOTE in decoded.exif
@@ -263,7 +263,7 @@ def test_exif_of_the_preview(tmp_path: Path) -> None:
         preview, "JPEG", exif=b"Exif\0\0" + ifd.write_block({0x010F: ascii_field("Fuji")}, ">")
     )
     (tmp_path / "a.raf").write_bytes(b"FUJIFILMCCD-RAW " + bytes(200))
-    decoded = Decoded("raw", np.empty(0))
+    decoded = Decoded("raw", np.empty(0), lost=())
     with (tmp_path / "a.raf").open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
         raw._read_metadata(data, preview.getvalue(), decoded)
     assert decoded.exif is not None and b"Fuji" in decoded.exif

@@ -25,6 +25,6 @@ def build_network(name: str, config: dict[str, Any] | None = None) -> nn.Module:
     config = spec.config | (config or {})
     arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
     try:
-        return getattr(import_module(module), attribute)(**arguments)
+        return getattr(import_module(f"deblurcli.networks.{module}"), attribute)(**arguments)
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{name} cannot be built with {arguments}: {error}") from error

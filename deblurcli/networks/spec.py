@@ -18,9 +18,9 @@ class MapSpec:
     Attributes:
         name: key in ``Restored.maps`` and in files.
         symbol: as the papers write it.
-        unit: "1" for pure numbers, "px" for lengths.
-        range: smallest and largest value it can take; None where there is no bound.
         meaning: one sentence a photographer understands.
+        range: smallest and largest value it can take; None where there is no bound.
+        unit: "1" for pure numbers, "px" for lengths.
         rows, columns: what its planes stand for, laid out as a table and kept row by row.
         shown: what the colours of every picture of it span; what lies beyond has the colour of the end. None for range.
         logarithmic: colours follow asinh(v), for values of many magnitudes.
@@ -31,9 +31,9 @@ class MapSpec:
 
     name: str
     symbol: str
-    unit: str
-    range: tuple[float | None, float | None]
     meaning: str
+    range: tuple[float | None, float | None] = (0.0, 1.0)
+    unit: str = "1"
     rows: tuple[str, ...] = ("",)
     columns: tuple[str, ...] = ("",)
     shown: tuple[float, float] | None = None
@@ -76,7 +76,7 @@ class NetworkSpec:
     Attributes:
         name: what users type after ``-m``.
         title, paper: for people.
-        build: "module:Class"; the class takes its config's fields as keyword arguments.
+        build: "module:Class" of this package; the class takes its config's fields as keyword arguments.
         parameters: trained numbers of the default config.
         cost: multiply-adds per pixel in thousands, of a picture of 256 × 256.
         multiple_of: height and width fed to it must be divisible by this.
@@ -101,12 +101,12 @@ class NetworkSpec:
     build: str
     parameters: int
     cost: float
-    multiple_of: int
     min_size: int
     context: int | Literal["global"]
     halo: int
-    channel_order: Literal["rgb", "bgr"]
     maps: tuple[MapSpec, ...]
+    multiple_of: int = 16
+    channel_order: Literal["rgb", "bgr"] = "rgb"
     statistics: int = 0
     coarse_to_fine: bool = False
     config: dict[str, Any] = field(default_factory=dict, hash=False)
@@ -126,6 +126,22 @@ def _in_px(*sizes: float) -> tuple[str, ...]:
     return tuple(f"{size:g} px" for size in sizes)
 
 
+# ---- maps that several networks have ------------------------------------------------------------------------------
+
+KERNELS_USED = "Mean size of the kernels used here: the more defocused, the larger."
+PYRAMID = ("full size", "at 1/2", "at 1/4", "at 1/8")
+TWO_SCALES = ("photo", "result at 1/2")
+
+
+def _size_maps(symbol: str, smallest: float, mean: float, largest: float, meaning: str) -> tuple[MapSpec, ...]:
+    """The defocus size and its spread, of sizes between two that are at most ``mean`` on average."""
+    spread = "How far the sizes used here differ (standard deviation): large where the network is undecided."
+    return (
+        MapSpec("defocus_size", symbol, meaning, (smallest, mean), "px"),
+        MapSpec("defocus_spread", f"σ({symbol})", spread, (0.0, (largest - smallest) / 2), "px"),
+    )
+
+
 def _mixture_maps(sizes: tuple[int, ...], atoms: int, pictures: tuple[str, ...], shown: float) -> tuple[MapSpec, ...]:
     """Maps of networks that mix inverse kernels.
 
@@ -133,284 +149,224 @@ def _mixture_maps(sizes: tuple[int, ...], atoms: int, pictures: tuple[str, ...],
         sizes: of the kernels, px. pictures: of what size the pictures are that they are applied to.
         shown: at what ω colours end.
     """
-    size, strength = "How much each kernel size is used here", "How strongly each inverse-kernel atom is applied here."
-    size += ", on the photo and on smaller copies of it." if len(pictures) > 1 else "; none leaves the pixel alone."
-    columns = ("none", *_in_px(*sizes))
+    where = ", on the photo and on smaller copies of it." if len(pictures) > 1 else "; none leaves the pixel alone."
+    strength = "How strongly each inverse-kernel atom is applied here."
     largest = [max(sizes) * 2**level for level in range(len(pictures))]
     return (
-        MapSpec("mu", "μ", "1", (0.0, 1.0), size, pictures, columns),
-        MapSpec("omega", "ω", "1", (None, None), strength, pictures, _numbered("atom", atoms), (-shown, shown), True),
+        MapSpec(
+            "mu",
+            "μ",
+            f"How much each kernel size is used here{where}",
+            rows=pictures,
+            columns=("none", *_in_px(*sizes)),
+        ),
+        MapSpec("omega", "ω", strength, (None, None), "1", pictures, _numbered("atom", atoms), (-shown, shown), True),
         *_size_maps("Σμ·M", 1, sum(largest) / len(largest), max(largest), KERNELS_USED),
     )
 
 
-def _size_maps(symbol: str, smallest: float, mean: float, largest: float, meaning: str) -> tuple[MapSpec, ...]:
-    """The defocus size and its spread, of sizes between two that are at most ``mean`` on average."""
-    spread = "How far the sizes used here differ (standard deviation): large where the network is undecided."
+def _pyramid_maps(sizes: tuple[int, ...], atoms: int, pictures: tuple[str, ...]) -> tuple[MapSpec, ...]:
+    """Maps of our own networks, which mix inverse kernels and work from coarse to fine."""
+    trust = "Of what a halved copy of the photo shows as well, how much is taken from the photo itself."
+    chroma = "Share of the change that the colours take, beside the brightness."
+    radius = "Radius of the disc that a point of light has become here."
     return (
-        MapSpec("defocus_size", symbol, "px", (smallest, mean), meaning),
-        MapSpec("defocus_spread", f"σ({symbol})", "px", (0.0, (largest - smallest) / 2), spread),
+        *_mixture_maps(sizes, atoms, pictures, 1000.0),
+        MapSpec("coarse_trust", "α", trust),
+        MapSpec("chroma", "κ", chroma),
+        MapSpec("blur_radius", "R", radius, (0.0, None), "px", shown=(0.0, 16.0), across_scales=True),
     )
 
 
-KERNELS_USED = "Mean size of the kernels used here: the more defocused, the larger."
-PYRAMID = ("full size", "at 1/2", "at 1/4", "at 1/8")
-BLUR_RADIUS = MapSpec(
-    "blur_radius",
-    "R",
-    "px",
-    (0.0, None),
-    "Radius of the disc that a point of light has become here.",
-    shown=(0.0, 16.0),
-    across_scales=True,
-)
-TRUST_MAPS = (
-    MapSpec(
-        "coarse_trust",
-        "α",
-        "1",
-        (0.0, 1.0),
-        "Of what a halved copy of the photo shows as well, how much is taken from the photo itself.",
-    ),
-    MapSpec("chroma", "κ", "1", (0.0, 1.0), "Share of the change that the colours take, beside the brightness."),
-)
-
-GGKMNET_PAPER = (
-    "Quan, Wu, Xu, Ji: Deep Single Image Defocus Deblurring via Gaussian Kernel Mixture Learning, TPAMI 2024"
-)
-GGKMNET_SIZES = _in_px(*range(1, 42, 2))
-GGKMNET_MAPS = (
-    MapSpec("beta", "β", "1", (-1.0, 1.0), "How much each blur is subtracted at this pixel.", columns=GGKMNET_SIZES),
-    MapSpec(
-        "defocus_size",
-        "Σβ·S",
-        "px",
-        (1.0, None),
-        "Mean size of the blurs that are undone here, at all scales.",
-        shown=(1.0, 41.0),
-    ),
-    MapSpec(
-        "alpha",
-        "α",
-        "1",
-        (0.0, 1.0),
-        "Of which Gaussians each blur of the whole photo is made, from the coarsest scale to the finest.",
-        rows=tuple(f"{scale}, {v:g} px²" for scale in PYRAMID[2::-1] for v in (0.15, 0.3, 0.45, 0.6)),
-        columns=GGKMNET_SIZES,
-        per_photo=True,
-    ),
-)
-GKMNET_MAPS = (
-    MapSpec(
-        "beta",
-        "β",
-        "1",
-        (-1.0, 1.0),
-        "How strongly blurred copies of the photo count, and those of a coarser result.",
-        ("photo", "result at 1/2"),
-        _numbered("copy", 22),
-    ),
-    *_size_maps("Σβ·S", 8, 15, 15, "Mean width of the blurred copies used here, over the three colours."),
-)
-P2IKT_MAPS = (
-    MapSpec(
-        "alpha",
-        "α",
-        "1",
-        (-1.0, 1.0),
-        "How strongly sharpened copies of the photo count, and those of a coarser result.",
-        ("photo", "result at 1/2"),
-        _numbered("copy", 6),
-    ),
-    MapSpec(
-        "kernel",
-        "k",
-        "1",
-        (0.0, 1.0),
-        "The inverse kernel predicted for the whole photo, row by row for each colour, and that for a coarser result.",
-        tuple(f"{of}, {colour}" for of in ("photo", "result at 1/2") for colour in ("red", "green", "blue")),
-        tuple(f"{row}, {column}" for row in range(5) for column in range(5)),
-        per_photo=True,
-    ),
-)
-
-KPAC_PAPER = (
-    "Son, Lee, Cho, Lee: Single Image Defocus Deblurring Using Kernel-Sharing Parallel Atrous Convolutions, ICCV 2021"
-)
-KPAC_URL = "https://openaccess.thecvf.com/content/ICCV2021/html/Son_Single_Image_Defocus_Deblurring_Using_Kernel-Sharing_Parallel_Atrous_Convolutions_ICCV_2021_paper.html"
+def _copies(name: str, symbol: str, kind: str, count: int) -> MapSpec:
+    """The map of a network that adds up filtered copies of the photo, and of its result for a halved one."""
+    meaning = f"How strongly {kind} copies of the photo count, and those of a coarser result."
+    return MapSpec(name, symbol, meaning, (-1.0, 1.0), rows=TWO_SCALES, columns=_numbered("copy", count))
 
 
 def _kpac_maps(stride: int) -> tuple[MapSpec, ...]:
     sizes = [stride * (4 * rate + 1) for rate in range(1, 6)]
-    rounds = ("round 1", "round 2")
+    rounds = _numbered("round", 2)
+    shape = "How much each feature counts in the whole photo: its part in the shape of the kernel."
     return (
-        MapSpec("alpha", "α", "1", (0.0, 1.0), "How much each kernel size is used here.", rounds, _in_px(*sizes)),
+        MapSpec("alpha", "α", "How much each kernel size is used here.", rows=rounds, columns=_in_px(*sizes)),
         *_size_maps("Σα·s / Σα", sizes[0], sizes[-1], sizes[-1], KERNELS_USED),
-        MapSpec("dilation", "Σα·r / Σα", "1", (1.0, 5.0), "Mean factor by which the one kernel is stretched here."),
+        MapSpec("dilation", "Σα·r / Σα", "Mean factor by which the one kernel is stretched here.", (1.0, 5.0)),
+        MapSpec("shape", "β", shape, rows=rounds, columns=_numbered("feature", 48), per_photo=True),
+    )
+
+
+# ---- the networks -------------------------------------------------------------------------------------------------
+
+INIKNET = NetworkSpec(
+    name="iniknet",
+    title="INIKNet",
+    paper="Quan, Yao, Ji: Single Image Defocus Deblurring via Implicit Neural Inverse Kernels, ICCV 2023",
+    build="iniknet:INIKNet",
+    parameters=1_976_847,
+    cost=1125,
+    min_size=32,
+    context=261,
+    halo=64,
+    channel_order="bgr",
+    maps=_mixture_maps((3, 5, 7, 9, 11, 13, 15), 10, ("",), 10.0),
+    url="https://openaccess.thecvf.com/content/ICCV2023/html/Quan_Single_Image_Defocus_Deblurring_via_Implicit_Neural"
+    "_Inverse_Kernels_ICCV_2023_paper.html",
+    about="Quan, Yao, Ji, ICCV 2023; equal to its authors' code",
+)
+
+INIKNET_FAST = NetworkSpec(
+    name="iniknet-fast",
+    title="INIKNet-fast",
+    paper="this project: INIKNet's head with a half-resolution predictor and a pyramid of inverse kernels",
+    build="iniknet_fast:INIKNetFast",
+    parameters=1_028_467,
+    cost=66,
+    min_size=64,
+    context=112,
+    halo=80,
+    maps=_pyramid_maps((5, 9, 15), 10, PYRAMID),
+    coarse_to_fine=True,
+    about="ours; INIKNet's filtering behind a half-resolution predictor, with a pyramid of inverse kernels",
+)
+
+_BLURS = _in_px(*range(1, 42, 2))
+GGKMNET = NetworkSpec(
+    name="ggkmnet",
+    title="GGKMNet",
+    paper="Quan, Wu, Xu, Ji: Deep Single Image Defocus Deblurring via Gaussian Kernel Mixture Learning, TPAMI 2024",
+    build="ggkmnet:GGKMNet",
+    parameters=1_698_301,
+    cost=181.4,
+    multiple_of=32,
+    min_size=32,
+    context=409,
+    halo=96,
+    maps=(
+        MapSpec("beta", "β", "How much each blur is subtracted at this pixel.", (-1.0, 1.0), columns=_BLURS),
         MapSpec(
-            "shape",
-            "β",
-            "1",
-            (0.0, 1.0),
-            "How much each feature counts in the whole photo: its part in the shape of the kernel.",
-            rounds,
-            _numbered("feature", 48),
+            "defocus_size",
+            "Σβ·S",
+            "Mean size of the blurs that are undone here, at all scales.",
+            (1.0, None),
+            "px",
+            shown=(1.0, 41.0),
+        ),
+        MapSpec(
+            "alpha",
+            "α",
+            "Of which Gaussians each blur of the whole photo is made, from the coarsest scale to the finest.",
+            rows=tuple(f"{scale}, {v:g} px²" for scale in PYRAMID[2::-1] for v in (0.15, 0.3, 0.45, 0.6)),
+            columns=_BLURS,
             per_photo=True,
         ),
-    )
+    ),
+    statistics=1,
+    about="Quan, Wu, Xu, Ji, TPAMI 2024; built from the paper, as no code was published",
+)
+GGKMNET_LARGE = replace(
+    GGKMNET,
+    name="ggkmnet-large",
+    title="GGKMNet†",
+    parameters=5_979_133,
+    cost=568.4,
+    context=1337,
+    config={"blocks": 5},
+    about="the same with five times as many residual blocks",
+)
 
+GKMNET = NetworkSpec(
+    name="gkmnet",
+    title="GKMNet",
+    paper="Quan, Wu, Ji: Gaussian Kernel Mixture Network for Single Image Defocus Deblurring, NeurIPS 2021",
+    build="gkmnet:GKMNet",
+    parameters=1_409_131,
+    cost=305,
+    min_size=32,
+    context="global",
+    halo=64,
+    maps=(
+        _copies("beta", "β", "blurred", 22),
+        *_size_maps("Σβ·S", 8, 15, 15, "Mean width of the blurred copies used here, over the three colours."),
+    ),
+    about="Quan, Wu, Ji, NeurIPS 2021; equal to its authors' code",
+)
 
-NETWORKS: dict[str, NetworkSpec] = {
-    spec.name: spec
-    for spec in (
-        NetworkSpec(
-            name="iniknet",
-            title="INIKNet",
-            paper="Quan, Yao, Ji: Single Image Defocus Deblurring via Implicit Neural Inverse Kernels, ICCV 2023",
-            build="deblurcli.networks.iniknet:INIKNet",
-            parameters=1_976_847,
-            cost=1125,
-            multiple_of=16,
-            min_size=32,
-            context=261,
-            halo=64,
-            channel_order="bgr",
-            maps=_mixture_maps((3, 5, 7, 9, 11, 13, 15), 10, ("",), 10.0),
-            url="https://openaccess.thecvf.com/content/ICCV2023/html/Quan_Single_Image_Defocus_Deblurring_via_Implicit"
-            "_Neural_Inverse_Kernels_ICCV_2023_paper.html",
-            about="Quan, Yao, Ji, ICCV 2023; equal to its authors' code",
+P2IKT = NetworkSpec(
+    name="p2ikt",
+    title="P2IKT",
+    paper="Tang et al.: Prior and Prediction Inverse Kernel Transformer for Single Image Defocus Deblurring, AAAI 2024",
+    build="p2ikt:P2IKT",
+    parameters=3_318_735,
+    cost=1186,
+    min_size=32,
+    context="global",
+    halo=128,
+    maps=(
+        _copies("alpha", "α", "sharpened", 6),
+        MapSpec(
+            "kernel",
+            "k",
+            "The inverse kernel predicted for the whole photo, row by row for each colour, and that for a coarser "
+            "result.",
+            rows=tuple(f"{of}, {colour}" for of in TWO_SCALES for colour in ("red", "green", "blue")),
+            columns=tuple(f"{row}, {column}" for row in range(5) for column in range(5)),
+            per_photo=True,
         ),
-        NetworkSpec(
-            name="ggkmnet",
-            title="GGKMNet",
-            paper=GGKMNET_PAPER,
-            build="deblurcli.networks.ggkmnet:GGKMNet",
-            parameters=1_698_301,
-            cost=181.4,
-            multiple_of=32,
-            min_size=32,
-            context=409,
-            halo=96,
-            channel_order="rgb",
-            maps=GGKMNET_MAPS,
-            statistics=1,
-            about="Quan, Wu, Xu, Ji, TPAMI 2024; built from the paper, as no code was published",
-        ),
-        NetworkSpec(
-            name="ggkmnet-large",
-            title="GGKMNet†",
-            paper=GGKMNET_PAPER,
-            build="deblurcli.networks.ggkmnet:GGKMNet",
-            parameters=5_979_133,
-            cost=568.4,
-            multiple_of=32,
-            min_size=32,
-            context=1337,
-            halo=96,
-            channel_order="rgb",
-            maps=GGKMNET_MAPS,
-            statistics=1,
-            config={"blocks": 5},
-            about="the same with five times as many residual blocks",
-        ),
-        NetworkSpec(
-            name="iniknet-fast",
-            title="INIKNet-fast",
-            paper="this project: INIKNet's head with a half-resolution predictor and a pyramid of inverse kernels",
-            build="deblurcli.networks.iniknet_fast:INIKNetFast",
-            parameters=1_028_467,
-            cost=66,
-            multiple_of=16,
-            min_size=64,
-            context=112,
-            halo=80,
-            channel_order="rgb",
-            maps=(*_mixture_maps((5, 9, 15), 10, PYRAMID, 1000.0), *TRUST_MAPS, BLUR_RADIUS),
-            coarse_to_fine=True,
-            about="ours; INIKNet's filtering behind a half-resolution predictor, with a pyramid of inverse kernels",
-        ),
-        NetworkSpec(
-            name="gkmnet",
-            title="GKMNet",
-            paper="Quan, Wu, Ji: Gaussian Kernel Mixture Network for Single Image Defocus Deblurring, NeurIPS 2021",
-            build="deblurcli.networks.gkmnet:GKMNet",
-            parameters=1_409_131,
-            cost=305,
-            multiple_of=16,
-            min_size=32,
-            context="global",
-            halo=64,
-            channel_order="rgb",
-            maps=GKMNET_MAPS,
-            about="Quan, Wu, Ji, NeurIPS 2021; equal to its authors' code",
-        ),
-        NetworkSpec(
-            name="p2ikt",
-            title="P2IKT",
-            paper="Tang et al.: Prior and Prediction Inverse Kernel Transformer for Single Image Defocus Deblurring, "
-            "AAAI 2024",
-            build="deblurcli.networks.p2ikt:P2IKT",
-            parameters=3_318_735,
-            cost=1186,
-            multiple_of=16,
-            min_size=32,
-            context="global",
-            halo=128,
-            channel_order="rgb",
-            maps=P2IKT_MAPS,
-            about="Tang et al., AAAI 2024; equal to its authors' code",
-        ),
-        NetworkSpec(
-            name="kpac-2",
-            title="KPAC, two-level",
-            paper=KPAC_PAPER,
-            build="deblurcli.networks.kpac:KPAC",
-            parameters=1_578_277,
-            cost=208,
-            multiple_of=4,
-            min_size=4,
-            context=182,
-            halo=96,
-            channel_order="rgb",
-            maps=_kpac_maps(4),
-            statistics=2,
-            url=KPAC_URL,
-            about="Son, Lee, Cho, Lee, ICCV 2021; equal to its authors' code",
-        ),
-        NetworkSpec(
-            name="kpac-3",
-            title="KPAC, three-level",
-            paper=KPAC_PAPER,
-            build="deblurcli.networks.kpac:KPAC",
-            parameters=2_057_893,
-            cost=123,
-            multiple_of=8,
-            min_size=8,
-            context=366,
-            halo=160,
-            channel_order="rgb",
-            maps=_kpac_maps(8),
-            statistics=2,
-            config={"levels": 3},
-            url=KPAC_URL,
-            about="the same with one level more",
-        ),
-        NetworkSpec(
-            name="tiny",
-            title="Tiny",
-            paper="none: a miniature of INIKNet-fast with random weights, so that tests run in seconds",
-            build="deblurcli.networks.tiny:Tiny",
-            parameters=0,
-            cost=1.42,
-            multiple_of=8,
-            min_size=32,
-            context=56,
-            halo=48,
-            channel_order="rgb",
-            maps=(*_mixture_maps((3, 5), 2, ("",), 1000.0), *TRUST_MAPS, BLUR_RADIUS),
-            untrained=True,
-        ),
-    )
+    ),
+    about="Tang et al., AAAI 2024; equal to its authors' code",
+)
+
+KPAC_2 = NetworkSpec(
+    name="kpac-2",
+    title="KPAC, two-level",
+    paper="Son, Lee, Cho, Lee: Single Image Defocus Deblurring Using Kernel-Sharing Parallel Atrous Convolutions, "
+    "ICCV 2021",
+    build="kpac:KPAC",
+    parameters=1_578_277,
+    cost=208,
+    multiple_of=4,
+    min_size=4,
+    context=182,
+    halo=96,
+    maps=_kpac_maps(4),
+    statistics=2,
+    url="https://openaccess.thecvf.com/content/ICCV2021/html/Son_Single_Image_Defocus_Deblurring_Using_Kernel-Sharing"
+    "_Parallel_Atrous_Convolutions_ICCV_2021_paper.html",
+    about="Son, Lee, Cho, Lee, ICCV 2021; equal to its authors' code",
+)
+KPAC_3 = replace(
+    KPAC_2,
+    name="kpac-3",
+    title="KPAC, three-level",
+    parameters=2_057_893,
+    cost=123,
+    multiple_of=8,
+    min_size=8,
+    context=366,
+    halo=160,
+    maps=_kpac_maps(8),
+    config={"levels": 3},
+    about="the same with one level more",
+)
+
+TINY = NetworkSpec(
+    name="tiny",
+    title="Tiny",
+    paper="none: a miniature of INIKNet-fast with random weights, so that tests run in seconds",
+    build="tiny:Tiny",
+    parameters=0,
+    cost=1.42,
+    multiple_of=8,
+    min_size=32,
+    context=56,
+    halo=48,
+    maps=_pyramid_maps((3, 5), 2, ("",)),
+    untrained=True,
+)
+
+NETWORKS = {
+    spec.name: spec for spec in (INIKNET, GGKMNET, GGKMNET_LARGE, INIKNET_FAST, GKMNET, P2IKT, KPAC_2, KPAC_3, TINY)
 }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import warnings
-from collections.abc import Callable
 from contextlib import suppress
 from mmap import ACCESS_READ, mmap
 from os import PathLike
@@ -13,43 +12,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import BmpImagePlugin, ImageFile
 
 from deblurcli.errors import DeblurError, PhotoError
-from deblurcli.photo import colour, metadata
-from deblurcli.photo.decoded import Decoded, Samples
-from deblurcli.photo.formats.avif import read_avif
-from deblurcli.photo.formats.gain_map import read_gain_map
-from deblurcli.photo.formats.heif import read_heif
-from deblurcli.photo.formats.jp2 import read_jp2
-from deblurcli.photo.formats.jpeg import (
-    JpegFile,
-    behind_picture,
-    holds_video,
-    is_motion_photo,
-    joined_extension,
-    open_jpeg,
-    with_end,
-    without_motion,
-)
-from deblurcli.photo.formats.jxl import read_jxl
-from deblurcli.photo.formats.png import read_png
-from deblurcli.photo.formats.raw import RawSettings, read_raw
-from deblurcli.photo.formats.sniff import (
-    BILEVEL,
-    CONVERT,
-    COPY_AGAIN,
-    HEAD,
-    READABLE_SUFFIXES,
-    check_size,
-    identify,
-    looks_like_photo,
-)
-from deblurcli.photo.formats.tiff import is_raw, read_tiff
-from deblurcli.photo.formats.webp import read_webp
+from deblurcli.photo import metadata
+from deblurcli.photo.decoded import Decoded
+from deblurcli.photo.formats.raw import RawSettings
+from deblurcli.photo.formats.raw import read as read_raw
+from deblurcli.photo.formats.segments import open_jpeg
+from deblurcli.photo.formats.sniff import COPY_AGAIN, HEAD, READABLE_SUFFIXES, identify, looks_like_photo
+from deblurcli.photo.formats.table import READERS
+from deblurcli.photo.formats.tiff import is_raw
 from deblurcli.photo.limits import MAX_PIXELS
 from deblurcli.photo.photo import Photo
-from deblurcli.photo.profiles import icc_profile
 
 __all__ = ["MAX_PIXELS", "READABLE_SUFFIXES", "looks_like_photo", "read_exif", "read_photo", "read_software"]
 
@@ -90,7 +64,7 @@ def read_photo(
             if kind == "raw":
                 decoded = read_raw(path, file, max_pixels, raw or RawSettings())
             else:
-                decoded = _READERS[kind](path, file, max_pixels)
+                decoded = READERS[kind].read(path, file, max_pixels)
         if decoded.further:
             if strict:
                 raise PhotoError(path, f"refused: {decoded.further}", "Without --strict the first is taken.")
@@ -136,7 +110,7 @@ def read_exif(path: str | PathLike[str]) -> bytes | None:
         file.seek(0)
         if kind == "jpeg":
             exif = metadata.unmarked(open_jpeg(path, file).info.get("exif"))
-            return Decoded(kind, np.empty((1, 1)), exif=exif).to_photo().exif
+            return Decoded(kind, np.empty((1, 1)), lost=(), exif=exif).to_photo().exif
         if kind in ("tiff", "raw"):
             with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
                 return metadata.exif_of_tiff(data, raw=True)
@@ -164,84 +138,3 @@ def _damaged(path: Path, error: Exception) -> PhotoError:
     # What decoders raise on purpose says something; what they stumble over does not.
     meant = detail and isinstance(error, (OSError, ValueError, SyntaxError, RuntimeError))
     return PhotoError(path, f"is damaged ({detail})" if meant else "is damaged", COPY_AGAIN)
-
-
-def _read_jpeg(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
-    image = open_jpeg(path, file)
-    check_size(path, *image.size, len(image.getbands()), max_pixels)
-    behind = behind_picture(file, image.scan)
-    if behind is None:
-        image = JpegFile(with_end(path, file, image.scan))
-    decoded = _read_pillow(path, image, "jpeg", max_pixels)
-    if behind is None:
-        decoded.warnings.append("The file has no end marker, though all of its pixels are there.")
-    if image.mode == "CMYK":
-        # Inks are inverted, as Adobe has them, whether its marker says so or not: Pillow takes that for granted, too.
-        decoded.samples, note = colour.cmyk_to_rgb(decoded.samples, decoded.icc)
-        decoded.icc = icc_profile("srgb")
-        decoded.warnings.append(note)
-    pictures = 0
-    if any(name == "APP2" and data.startswith(b"MPF\0") for name, data in image.applist):
-        decoded.gain_map, pictures = read_gain_map(file)
-    if holds_video(file, image.scan) or (decoded.xmp and is_motion_photo(decoded.xmp)):
-        decoded.further = "The file holds a video as well"
-    elif pictures:
-        if pictures > 1 + (decoded.gain_map is not None):
-            decoded.further = "The file holds further pictures, such as views or a preview"
-    elif behind and behind.picture:
-        decoded.further = "The file holds further pictures behind the first"
-    elif behind and behind.rest:
-        decoded.warnings.append(f"{behind.rest} bytes behind the picture were dropped: they are of no known kind.")
-    decoded.xmp = decoded.xmp and without_motion(decoded.xmp)
-    decoded.xmp_extension = joined_extension(data for _, data in image.applist)
-    decoded.iptc = image.info.get("photoshop", {}).get(metadata.IPTC_RESOURCE)
-    decoded.comment = image.info.get("comment")
-    return decoded
-
-
-def _read_bmp(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
-    return _read_pillow(path, BmpImagePlugin.BmpImageFile(file), "bmp", max_pixels)
-
-
-def _read_pillow(path: Path, image: ImageFile.ImageFile, name: str, max_pixels: int | None) -> Decoded:
-    """Decode a file that Pillow has opened; CMYK stays CMYK."""
-    check_size(path, *image.size, len(image.getbands()), max_pixels)
-    info = image.info
-    exif = metadata.unmarked(info.get("exif"))
-    decoded = Decoded(name, _samples(path, image), icc=info.get("icc_profile"), exif=exif, xmp=info.get("xmp"))
-    if "dpi" in info and info.get("jfif_unit") != 0:
-        decoded.dpi = metadata.sensible_dpi(*map(float, info["dpi"]))
-    elif name == "jpeg":
-        decoded.take_resolution()
-    return decoded
-
-
-def _samples(path: Path, image: ImageFile.ImageFile) -> Samples:
-    """The samples of a Pillow image as uint8 (H, W, C), copied a band at a time: at once would hold them thrice."""
-    image.load()
-    source = image
-    if image.mode == "1":
-        raise PhotoError(path, *BILEVEL)
-    if image.mode == "P":
-        source = image.convert("RGBA" if "transparency" in image.info else "RGB")
-    elif image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
-        raise PhotoError(path, f"has pixels of a kind that is not supported ({image.mode})", CONVERT)
-    width, height = source.size
-    samples = np.empty((height, width, len(source.getbands())), np.uint8)
-    for rows in colour.bands(height):
-        band = np.asarray(source.crop((0, rows.start, width, rows.stop)))
-        samples[rows] = band.reshape(samples[rows].shape)
-    return samples
-
-
-_READERS: dict[str, Callable[[Path, BinaryIO, int | None], Decoded]] = {
-    "jpeg": _read_jpeg,
-    "png": read_png,
-    "tiff": read_tiff,
-    "webp": read_webp,
-    "bmp": _read_bmp,
-    "avif": read_avif,
-    "jxl": read_jxl,
-    "jp2": read_jp2,
-    "heif": read_heif,
-}

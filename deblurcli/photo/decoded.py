@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deblurcli.photo import metadata
-from deblurcli.photo.limits import LARGEST_PART
-from deblurcli.photo.photo import Photo, was_dropped
+from deblurcli.photo.limits import LARGEST_PART, MAX_LOST
+from deblurcli.photo.photo import Part, Photo, was_dropped
 from deblurcli.photo.profiles import HLG, PQ, icc_of_cicp
 
 Samples = NDArray[Any]
@@ -21,12 +22,15 @@ Samples = NDArray[Any]
 class Decoded:
     """Samples as they lie in the file, and the metadata beside them (see Photo; ``exif`` still has its orientation).
 
+    ``lost`` names, as people would, what else the file holds and is not carried: every reader has to say, so that
+    nothing is dropped without a word. It is asked for last.
     ``turn`` is the orientation, 1…8, where the format states it elsewhere; None where it is that of ``exif``.
     ``further`` says, as the beginning of a sentence, that the file holds more than the picture that was read.
     """
 
     format: str
     samples: Samples
+    lost: Iterable[str]
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
@@ -82,6 +86,9 @@ class Decoded:
         if turn >= 5 and dpi:
             dpi = dpi[1], dpi[0]
 
+        if lost := list(dict.fromkeys(self.lost)):
+            more = f" and {len(lost) - MAX_LOST} more" if len(lost) > MAX_LOST else ""
+            self.warnings.append(f"The file holds more, which was dropped: {', '.join(lost[:MAX_LOST])}{more}.")
         channels = samples.shape[2]
         gray = channels <= 2
         alpha = np.ascontiguousarray(samples[..., -1]) if channels in (2, 4) else None
@@ -106,7 +113,8 @@ class Decoded:
 
     def _drop_what_is_too_large(self) -> None:
         too_large = f"larger than {LARGEST_PART / 1e6:.0f} MB"
-        for part in ("icc", "exif", "xmp", "xmp_extension", "iptc", "comment"):
+        parts: tuple[Part, ...] = ("icc", "exif", "xmp", "xmp_extension", "iptc", "comment")
+        for part in parts:
             if len(getattr(self, part) or b"") > LARGEST_PART:
                 setattr(self, part, None)
                 self.warnings.append(f"{was_dropped(part)}: {too_large}.")

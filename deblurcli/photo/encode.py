@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from io import BytesIO
 from os import PathLike
-from typing import BinaryIO, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
-from PIL import Image
 
 from deblurcli.errors import DeblurError, PhotoError, UsageError
 from deblurcli.photo.atomic import replacing
 from deblurcli.photo.colour import bands
 from deblurcli.photo.decoded import Samples
 from deblurcli.photo.fit import Strip, fit, stripped
-from deblurcli.photo.formats.avif import write_avif
-from deblurcli.photo.formats.gain_map import joined
-from deblurcli.photo.formats.jpeg import metadata_segments
-from deblurcli.photo.formats.jxl import write_jxl
-from deblurcli.photo.formats.png import write_png
-from deblurcli.photo.formats.table import FORMATS, format_for
-from deblurcli.photo.formats.tiff import write_tiff
-from deblurcli.photo.metadata import MARK
+from deblurcli.photo.formats.table import FORMATS, WRITERS, format_for
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import to_codes, to_float
 
@@ -93,12 +83,7 @@ def write_photo(
     try:
         with replacing(path, overwrite=overwrite) as file:
             samples = _samples(photo, _DTYPES[bits], gray=photo.gray and "gray" in known.holds)
-            if name == "png":
-                write_png(file, samples, photo, description)
-            elif name == "tiff":
-                warnings += write_tiff(file, samples, photo)
-            else:
-                _WRITERS[name](file, samples, photo, quality)
+            warnings += WRITERS[name].write(file, samples, photo, quality)
     except (DeblurError, MemoryError):
         raise
     except Exception as error:  # encoders raise all sorts of things
@@ -139,56 +124,3 @@ def _to_gray(pixels: Samples) -> Samples:
         return first
     mean = to_codes(to_float(pixels).mean(axis=2, keepdims=True), pixels.dtype)
     return np.where(same, first, mean)
-
-
-def _write_jpeg(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> None:
-    dpi = photo.dpi and tuple(round(value) for value in photo.dpi)
-    whole = BytesIO()
-    _save(
-        whole,
-        samples,
-        "JPEG",
-        quality=quality,
-        subsampling="4:4:4" if quality >= 90 else "4:2:0",
-        icc_profile=photo.icc,
-        exif=MARK + photo.exif if photo.exif else b"",
-        xmp=photo.xmp or b"",
-        comment=photo.comment or b"",
-        extra=metadata_segments(photo.iptc, photo.xmp_extension),
-        dpi=dpi if dpi and max(dpi) < 2**16 else (0, 0),
-    )
-    file.write(joined(whole.getvalue(), photo.gain_map) if photo.gain_map else whole.getbuffer())
-
-
-def _write_webp(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> None:
-    _save(
-        file,
-        samples,
-        "WEBP",
-        quality=quality,
-        lossless=quality == 100,
-        exact=True,  # colours under full transparency count too
-        icc_profile=photo.icc or b"",
-        exif=photo.exif or b"",
-        xmp=photo.xmp or b"",
-    )
-
-
-def _write_bmp(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> None:
-    _save(file, samples, "BMP", dpi=photo.dpi or (0, 0))
-
-
-def _save(file: BinaryIO, samples: Samples, format: str, **options: object) -> None:
-    # By way of memory: on a full disk Pillow's own file writing says no more than 'encoder error'.
-    buffer = BytesIO()
-    Image.fromarray(samples).save(buffer, format, **options)
-    file.write(buffer.getbuffer())
-
-
-_WRITERS: dict[str, Callable[[BinaryIO, Samples, Photo, int], None]] = {
-    "jpeg": _write_jpeg,
-    "webp": _write_webp,
-    "avif": write_avif,
-    "jxl": write_jxl,
-    "bmp": _write_bmp,
-}

@@ -6,16 +6,11 @@ from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from deblurcli.photo import metadata
-from deblurcli.photo.formats.table import Format
+from deblurcli.photo.formats.shape import Format
 from deblurcli.photo.limits import MAX_NAMES
-from deblurcli.photo.photo import TITLES, Photo, was_dropped
-from deblurcli.photo.profiles import SPACES, icc_profile
+from deblurcli.photo.photo import TITLES, Part, Photo, was_dropped
 
 Strip: TypeAlias = Literal["gps", "all"]
-
-RESOLUTION_IN_EXIF = ("WebP", "AVIF", "JPEG XL")
-JPEG_LIMITS = {"exif": 65527, "xmp": 65504, "iptc": 65500, "comment": 65533}
-"""Bytes that fit into one segment of a JPEG file."""
 
 
 def stripped(photo: Photo, strip: Strip | None) -> Photo:
@@ -45,16 +40,16 @@ def fit(photo: Photo, known: Format, description: str | None) -> tuple[Photo, li
     """The photo with the metadata that the format can hold, the description among them, and what that cost."""
     warnings: list[str] = []
     photo = _with_notes(photo, known, description, warnings)
-    if known.title == "JPEG":
-        photo = _within_segments(photo, description, warnings)
+    photo = _within_limits(photo, known, description, warnings)
     icc = photo.icc
-    if icc and known.title == "JPEG XL" and icc not in map(icc_profile, SPACES):
-        warnings.append("JPEG XL states colours in numbers; the colour profile, which says the same, was dropped.")
     if icc and icc[16:20] == b"GRAY" and "icc" in known.holds and "gray" not in known.holds:
         photo = replace(photo, icc=None)
         warnings.append(f"The colour profile was dropped: it is for gray, which {known.title} has not.")
-    found = {part: getattr(photo, part) for part in TITLES if part not in known.holds}
-    lost = [part for part, content in found.items() if content is not None and len(content)]
+    lost: list[Part] = []
+    for part in known.cannot_carry:
+        content = getattr(photo, part)
+        if content is not None and len(content):
+            lost.append(part)
     if lost:
         names = ", ".join(_title(photo, part) for part in lost)
         warnings.append(f"{known.title} cannot hold these, so they were dropped: {names}.")
@@ -69,24 +64,27 @@ def _with_notes(photo: Photo, known: Format, description: str | None, warnings: 
     try:
         if description and "exif" in known.holds:
             exif = metadata.with_software(exif, description)
-        if photo.dpi and known.title in RESOLUTION_IN_EXIF and (exif is None or metadata.resolution(exif) is None):
+        if photo.dpi and known.resolution_in_exif and (exif is None or metadata.resolution(exif) is None):
             exif = metadata.with_resolution(exif, photo.dpi)
     except metadata.DAMAGED:
         exif = metadata.with_software(None, description) if description else None
         warnings.append("The EXIF data are damaged and were dropped.")
-    return replace(photo, exif=exif)
+    texts = photo.texts
+    if description and "texts" in known.holds:
+        texts = (("Software", description), *(text for text in texts if text[0] != "Software"))
+    return replace(photo, exif=exif, texts=texts)
 
 
-def _within_segments(photo: Photo, description: str | None, warnings: list[str]) -> Photo:
-    for part, limit in JPEG_LIMITS.items():
+def _within_limits(photo: Photo, known: Format, description: str | None, warnings: list[str]) -> Photo:
+    for part, limit in known.limits.items():
         if len(getattr(photo, part) or b"") > limit:
             smaller = metadata.with_software(None, description) if part == "exif" and description else None
             photo = replace(photo, **{part: smaller})
-            warnings.append(f"{was_dropped(part)}: too large for JPEG.")
+            warnings.append(f"{was_dropped(part)}: too large for {known.title}.")
     return photo
 
 
-def _title(photo: Photo, part: str) -> str:
+def _title(photo: Photo, part: Part) -> str:
     """The name of a part; texts also say which they are."""
     if part != "texts":
         return TITLES[part]

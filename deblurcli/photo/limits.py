@@ -40,3 +40,6 @@ MAX_TEXTS = 200
 
 MAX_NAMES = 5
 """Names that a warning lists."""
+
+MAX_LOST = 100
+"""Names of parts that are not carried, in a warning."""

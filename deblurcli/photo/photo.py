@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 from deblurcli.arrays import Picture, Pixels
 from deblurcli.photo.transfer import to_codes, to_float
@@ -63,7 +64,8 @@ class Photo:
         return replace(self, pixels=to_codes(picture, self.pixels.dtype))
 
 
-TITLES = {
+Part: TypeAlias = Literal["alpha", "icc", "exif", "xmp", "xmp_extension", "iptc", "comment", "gain_map", "texts"]
+TITLES: dict[Part, str] = {
     "alpha": "alpha channel",
     "icc": "colour profile",
     "exif": "EXIF data",
@@ -77,7 +79,7 @@ TITLES = {
 """What people call the parts of a photo."""
 
 
-def was_dropped(part: str) -> str:
-    """The beginning of a sentence that tells of it; ``part`` is a name in ``TITLES``."""
+def was_dropped(part: Part) -> str:
+    """The beginning of a sentence that tells of it."""
     singular = part in ("alpha", "icc", "xmp_extension", "comment", "gain_map")
     return f"The {TITLES[part]} {'was' if singular else 'were'} dropped"

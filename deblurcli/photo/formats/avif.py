@@ -14,15 +14,25 @@ from deblurcli.errors import PhotoError
 from deblurcli.photo.colour import bands
 from deblurcli.photo.decoded import Decoded, Samples
 from deblurcli.photo.formats.boxes import box, boxes, find
+from deblurcli.photo.formats.items import lost
+from deblurcli.photo.formats.shape import Format
 from deblurcli.photo.formats.sniff import CONVERT, check_size
 from deblurcli.photo.metadata import unmarked
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import full_range, to_float
 
+FORMAT = Format(
+    "AVIF",
+    (".avif",),
+    (8, 10),
+    largest=65536,
+    holds=frozenset({"gray", "alpha", "icc", "exif", "xmp", "cicp"}),
+    resolution_in_exif=True,
+)
 _MAIN_ITEM = 1
 
 
-def read_avif(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
+def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     """Decode an AVIF file. Raises PhotoError for what is refused, anything else for what is damaged."""
     data = file.read()
     _refuse(path, data)
@@ -38,7 +48,7 @@ def read_avif(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
         samples = samples[0] if samples.ndim == 4 else samples
         samples = samples[_clean_aperture(data, *samples.shape[:2])]
     exif = unmarked(image.info.get("exif"))
-    decoded = Decoded("avif", samples, icc=image.info.get("icc_profile"), exif=exif, xmp=image.info.get("xmp"))
+    decoded = Decoded("avif", samples, lost(data), image.info.get("icc_profile"), exif, image.info.get("xmp"))
     bits, decoded.cicp = _properties(data)
     decoded.samples = full_range(samples, bits) if samples.dtype == np.uint16 else samples
     decoded.take_cicp()
@@ -109,7 +119,7 @@ def _properties(data: bytes) -> tuple[int, tuple[int, int] | None]:
     return bits, cicp
 
 
-def write_avif(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> None:
+def write(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> list[str]:
     """Encode (H, W) or (H, W, C) samples, uint8 for 8 bits, uint16 of full range for 10, with the metadata."""
     bits = 8 if samples.dtype == np.uint8 else 10
     if bits != 8:
@@ -131,6 +141,7 @@ def write_avif(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> 
         numthreads=1,
     )
     file.write(_with_metadata(bytes(encoded), photo))
+    return []
 
 
 def _with_metadata(data: bytes, photo: Photo) -> bytes:

@@ -11,7 +11,7 @@ from mmap import ACCESS_READ, mmap
 from typing import BinaryIO
 
 from deblurcli.photo.formats import ifd
-from deblurcli.photo.formats.jpeg import segment
+from deblurcli.photo.formats.segments import segment
 from deblurcli.photo.limits import LARGEST_PART
 
 INDEX = b"MPF\0"

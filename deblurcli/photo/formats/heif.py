@@ -9,6 +9,7 @@ import numpy as np
 
 from deblurcli.errors import PhotoError, installs
 from deblurcli.photo.decoded import Decoded
+from deblurcli.photo.formats.items import lost
 from deblurcli.photo.formats.sniff import CONVERT, check_size
 from deblurcli.photo.metadata import unmarked, upright_xmp
 from deblurcli.photo.transfer import full_range
@@ -16,7 +17,7 @@ from deblurcli.photo.transfer import full_range
 EXTRA = f"{installs('heif')} reads them; or convert it to JPEG, PNG or TIFF first."
 
 
-def read_heif(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
+def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     """Decode the main picture of a HEIF file. Raises PhotoError for what is refused, anything else for damage."""
     try:
         import pillow_heif
@@ -33,16 +34,14 @@ def read_heif(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     if samples.dtype == np.uint16 and bits < 16:  # the decoder has shifted them up
         samples = full_range(samples >> np.uint16(16 - bits), bits)
     exif = unmarked(info.get("exif"))
+    file.seek(0)
     # Pixels are upright already.
     xmp = upright_xmp(info.get("xmp") or b"") or None
-    decoded = Decoded("heif", samples, info.get("icc_profile"), exif, xmp, turn=1)
+    decoded = Decoded("heif", samples, lost(file.read()), info.get("icc_profile"), exif, xmp, turn=1)
     if profile := info.get("nclx_profile"):
         decoded.cicp = (profile["color_primaries"], profile["transfer_characteristics"])
         decoded.take_cicp()
     decoded.take_resolution()
     if len(container) > 1:
         decoded.further = f"The file holds {len(container)} pictures"
-    for name, what in (("depth_images", "depth map"), ("aux", "HDR gain map, or another picture for editors,")):
-        if info.get(name):
-            decoded.warnings.append(f"The {what} was dropped.")
     return decoded

@@ -3,41 +3,42 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import imagecodecs
-import numpy as np
 
 from deblurcli.errors import PhotoError
 from deblurcli.photo.decoded import Decoded
 from deblurcli.photo.formats.boxes import boxes, find
+from deblurcli.photo.formats.shape import Parts
 from deblurcli.photo.formats.sniff import CONVERT, check_size
 from deblurcli.photo.metadata import unmarked
 from deblurcli.photo.transfer import full_range
 
-_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-_IPTC = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
-_EXIF = b"JpgTiffExif->JP2"
+_XMP = "box be7acfcb97a942e89c71999491e3afac"
+_IPTC = "box 33c7a4d2b81d4723a0baf1a3e097ad38"
+_EXIF = f"box {b'JpgTiffExif->JP2'.hex()}"
+_STORAGE = ("jP  ", "ftyp", "rreq", "jp2c", "ihdr", "bpcc", "pclr", "cmap", "cdef", "free")
+_TITLES = {
+    "box b14bf8bd083d4b43a5ae8cd7d5a6ce03": "GeoTIFF data",
+    "res ": "resolution",
+    "xml ": "XML",
+    "asoc": "labelled data",
+    "jumb": "Content Credentials (C2PA)",
+}
 _START_OF_STREAM = b"\xff\x4f\xff\x51"
 
 
-def read_jp2(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
+def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     """Decode a JPEG 2000 file or code stream. Raises PhotoError for what is refused, anything else for damage."""
     data = file.read()
-    stream, decoded = data, Decoded("jp2", np.empty(0))
-    if not data.startswith(_START_OF_STREAM):
-        whole = memoryview(data)
-        stream = bytes((find(whole, b"jp2c") or b"")[:100])
-        for kind, body in boxes(whole):
-            if kind == b"uuid" and body[:16] == _XMP:
-                decoded.xmp = bytes(body[16:])
-            elif kind == b"uuid" and body[:16] == _EXIF:
-                decoded.exif = unmarked(bytes(body[16:]))
-            elif kind == b"uuid" and body[:16] == _IPTC:
-                decoded.iptc = bytes(body[16:])
-            elif kind == b"jp2h":
-                decoded.icc = next((bytes(b[3:]) for k, b in boxes(body) if k == b"colr" and b[0] in (2, 3)), None)
+    whole = memoryview(b"" if data.startswith(_START_OF_STREAM) else data)
+    parts = Parts(_parts(whole), _STORAGE, _TITLES)
+    stream = bytes((find(whole, b"jp2c") or b"")[:100]) if whole else data
+    exif, xmp, iptc = unmarked(parts.take(_EXIF)), parts.take(_XMP), parts.take(_IPTC)
+    icc = next((bytes(body[3:]) for body in parts.take_all("colr") if body[0] in (2, 3)), None)
     width, height, left, top = struct.unpack_from(">4I", stream, 8)
     (channels,) = struct.unpack_from(">H", stream, 40)
     check_size(path, width - left, height - top, channels, max_pixels)
@@ -45,6 +46,16 @@ def read_jp2(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     bits = max(depths) + 1
     if len(depths) > 1 or bits > 16 or channels > 4:
         raise PhotoError(path, f"is a JPEG 2000 file of a kind that is not supported ({channels} channels)", CONVERT)
-    samples = imagecodecs.jpeg2k_decode(data)
-    decoded.samples = full_range(samples, bits)
-    return decoded
+    samples = full_range(imagecodecs.jpeg2k_decode(data), bits)
+    return Decoded("jp2", samples, parts, icc, exif, xmp, iptc=iptc)
+
+
+def _parts(data: memoryview) -> Iterator[tuple[str, memoryview]]:
+    """The boxes, those of the header among them, and those of further kinds by the number of their kind."""
+    for kind, body in boxes(data):
+        if kind == b"jp2h":
+            yield from _parts(body)
+        elif kind == b"uuid":
+            yield f"box {bytes(body[:16]).hex()}", body[16:]
+        else:
+            yield kind.decode("latin-1"), body

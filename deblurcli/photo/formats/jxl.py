@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,51 +15,62 @@ from deblurcli.photo.curves import decode, known_space
 from deblurcli.photo.decoded import Decoded, Samples
 from deblurcli.photo.formats.boxes import box, boxes
 from deblurcli.photo.formats.jxl_header import read_header, restated
+from deblurcli.photo.formats.shape import Format, Parts
 from deblurcli.photo.formats.sniff import CONVERT, check_size
 from deblurcli.photo.metadata import upright_xmp
 from deblurcli.photo.photo import Photo
-from deblurcli.photo.profiles import SPACES, Space, profile_of
+from deblurcli.photo.profiles import SPACES, Space, icc_profile, profile_of
 from deblurcli.photo.transfer import to_float
 
+FORMAT = Format(
+    "JPEG XL",
+    (".jxl",),
+    (8, 16, 32),
+    largest=2**30,
+    holds=frozenset({"gray", "alpha", "icc", "exif", "xmp"}),
+    resolution_in_exif=True,
+)
+_STORAGE = ("JXL ", "ftyp", "jxll", "jxli", "jbrd")
+_TITLES = {"jhgm": "HDR gain map", "jumb": "Content Credentials (C2PA)"}
 SIGNATURE = box(b"JXL ", b"\r\n\x87\n") + box(b"ftyp", b"jxl \0\0\0\0jxl ")
 
 
-def read_jxl(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
+def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     """Decode a JPEG XL file. Raises PhotoError for what is refused, anything else for what is damaged."""
     data = file.read()
-    parts = _parts(data)
-    header = read_header(parts[b"jxlc"][:1024])
+    parts = Parts(_parts(data), _STORAGE, _TITLES)
+    stream = parts.take_all("jxlc")[0]  # or its beginning
+    header = read_header(bytes(stream[:1024]))
     check_size(path, header.width, header.height, header.channels, max_pixels)
     if header.gray and header.space:
         raise PhotoError(path, "is gray with a curve of its own, which is not supported", CONVERT)
     icc = profile_of(header.space) if header.space else _embedded_profile(path, data) if header.profile else None
-    exif = parts.get(b"Exif", b"")
+    exif = parts.take("Exif") or b""
     exif = exif[4 + int.from_bytes(exif[:4], "big") :]
-    decoded = Decoded("jxl", imagecodecs.jpegxl_decode(data, index=0), icc, exif, parts.get(b"xml "), turn=1)
+    decoded = Decoded("jxl", imagecodecs.jpegxl_decode(data, index=0), parts, icc, exif, parts.take("xml "), turn=1)
     decoded.cicp = header.cicp
     decoded.take_resolution()
     if header.turned and decoded.xmp:
         decoded.xmp = upright_xmp(decoded.xmp)
     if header.animated:
         decoded.further = "It is an animation"
-    if b"jhgm" in parts:
-        decoded.warnings.append("The gain map (HDR) was dropped.")
     return decoded
 
 
-def _parts(data: bytes) -> dict[bytes, bytes]:
-    """The boxes that matter, decompressed; ``jxlc`` is the code stream, or its first part."""
+def _parts(data: bytes) -> Iterator[tuple[str, bytes | memoryview]]:
+    """The boxes, metadata decompressed; each ``jxlc`` is the code stream, or a part of it."""
     if data[:2] == b"\xff\x0a":
-        return {b"jxlc": data}
-    parts: dict[bytes, bytes] = {}
+        yield "jxlc", memoryview(data)
+        return
     for kind, body in boxes(memoryview(data)):
         if kind == b"jxlp":
-            parts.setdefault(b"jxlc", bytes(body[4:]))
-        elif kind == b"brob" and body[:4] in (b"Exif", b"xml "):
-            parts.setdefault(bytes(body[:4]), bytes(imagecodecs.brotli_decode(bytes(body[4:]))))
+            yield "jxlc", body[4:]
+        elif kind == b"brob":
+            known = body[:4] in (b"Exif", b"xml ")
+            name = bytes(body[:4]).decode("latin-1")
+            yield name, bytes(imagecodecs.brotli_decode(bytes(body[4:]))) if known else b""
         else:
-            parts.setdefault(kind, bytes(body))
-    return parts
+            yield kind.decode("latin-1"), body
 
 
 def _embedded_profile(path: Path, data: bytes) -> bytes:
@@ -70,7 +82,7 @@ def _embedded_profile(path: Path, data: bytes) -> bytes:
     return pylibjxl.decode(data, metadata=True)[1]["icc"]
 
 
-def write_jxl(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> None:
+def write(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> list[str]:
     """Encode (H, W) or (H, W, C) samples with the metadata of ``photo``; a quality of 100 is lossless.
 
     The encoder notes no colours but sRGB and its linear form; what is meant is put into the header afterwards.
@@ -95,6 +107,9 @@ def write_jxl(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> N
         file.write(box(b"xml ", photo.xmp))
     stream = b"".join(body[4 * (kind == b"jxlp") :] for kind, body in parts if kind in (b"jxlc", b"jxlp"))
     file.write(box(b"jxlc", restated(stream, space, samples.dtype.itemsize * 8)))
+    if photo.icc and photo.icc not in map(icc_profile, SPACES):
+        return ["JPEG XL states colours in numbers; the colour profile, which says the same, was dropped."]
+    return []
 
 
 def _linear_srgb(samples: Samples, space: Space) -> Samples:

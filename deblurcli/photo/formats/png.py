@@ -16,12 +16,20 @@ import numpy as np
 
 from deblurcli.errors import PhotoError
 from deblurcli.photo.decoded import Decoded, Samples
+from deblurcli.photo.formats.shape import Format, Parts
 from deblurcli.photo.formats.sniff import BILEVEL, COPY_AGAIN, check_length, check_size
 from deblurcli.photo.limits import LARGEST_PART, MAX_CHUNKS, MAX_PARTS, MAX_TEXTS
 from deblurcli.photo.metadata import as_text, captions, photoshop_resource, sensible_dpi
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import SRGB_CURVE, Space, means_colours, profile_of
 
+FORMAT = Format(
+    "PNG",
+    (".png",),
+    (8, 16),
+    largest=1_000_000,
+    holds=frozenset({"gray", "alpha", "icc", "exif", "xmp", "cicp", "iptc", "comment", "texts"}),
+)
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER_END = len(SIGNATURE) + 25
 INFLATED = 2**20
@@ -35,32 +43,32 @@ _CHANNELS = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Of an interlaced picture: the first column and row, and how far it is to the next."""
-_ONCE = (b"IHDR", b"PLTE", b"tRNS")
-_KEPT = (b"eXIf", b"iCCP", b"pHYs", b"sRGB", b"cICP", b"gAMA", b"cHRM")
-_SRGB: dict[bytes, tuple[int, ...]] = {
-    b"gAMA": (45455,),
-    b"cHRM": (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
+_ONCE = {b"IHDR", b"PLTE", b"tRNS"}
+_PICTURE = _ONCE | {b"IDAT", b"IEND"}
+_STORAGE = ("fcTL", "fdAT", "bKGD", "hIST", "sBIT", "sPLT", "tIME", "oFFs", "iDOT", "vpAg", "caNv", "orNT")
+_TITLES = {"caBX": "Content Credentials (C2PA)", "mDCV": "mastering display", "cLLI": "light levels", "mkBS": "layers"}
+_SRGB: dict[str, tuple[int, ...]] = {
+    "gAMA": (45455,),
+    "cHRM": (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
 }
 
 
-def read_png(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
+def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     """Decode a PNG file. Raises PhotoError for what is refused, anything else for what is damaged."""
     _check_header(path, file, max_pixels)
-    chunks: dict[bytes, bytes] = {}
+    once: set[bytes] = set()
+    others: list[tuple[str, bytes]] = []
     xmp: bytes | None = None
     texts: list[tuple[str, str]] = []
     picture: list[bytes | memoryview] = [SIGNATURE]
     body = whole = memoryview(b"")
     warnings: list[str] = []
-    further, too_many = "", 0
+    too_many = 0
     for name, body, whole in _chunks(path, file.read(), warnings):
-        if name in _ONCE and name not in chunks:
-            chunks[name] = b""
-            picture.append(whole)
-        elif name in (b"IDAT", b"IEND"):
-            picture.append(whole)
-        elif name == b"acTL" and (frames := struct.unpack_from(">I", body)[0]) > 1:
-            further = f"It is an animation of {frames} frames"
+        if name in _PICTURE:
+            if name not in once:
+                picture.append(whole)
+            once |= {name} & _ONCE
         elif name in (b"tEXt", b"zTXt", b"iTXt"):
             keyword = bytes(body[:80]).split(b"\0")[0]
             if keyword == XMP_KEYWORD and xmp is None:
@@ -69,27 +77,31 @@ def read_png(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
                 texts.append((keyword.decode("latin-1"), _text(name, bytes(body), warnings)))
             else:
                 too_many += 1
-        elif name in _KEPT:
-            chunks.setdefault(name, bytes(body))
+        else:
+            others.append((name.decode("latin-1"), bytes(body)))
     if too_many:
         warnings.append(f"{too_many} PNG text fields were dropped: {MAX_TEXTS} are kept.")
     _check_pixels(path, picture)
     # libpng sees nothing but the picture: it would complain about odd metadata on the user's terminal.
     encoded = b"".join(picture)
     del picture, body, whole  # and with them the file's bytes
-    decoded = Decoded("png", _pixels(encoded), exif=chunks.get(b"eXIf"), xmp=xmp, warnings=warnings)
-    decoded.further = further
-    if b"iCCP" in chunks:
-        _, _, rest = chunks[b"iCCP"].partition(b"\0")
+    parts = Parts(others, _STORAGE, _TITLES)
+    decoded = Decoded("png", _pixels(encoded), parts, exif=parts.take("eXIf"), xmp=xmp, warnings=warnings)
+    if (animation := parts.take("acTL")) and (frames := struct.unpack_from(">I", animation)[0]) > 1:
+        decoded.further = f"It is an animation of {frames} frames"
+    profile, cicp, srgb = (parts.take(name) for name in ("iCCP", "cICP", "sRGB"))
+    tags = {name: body for name in _SRGB if (body := parts.take(name)) is not None}
+    if profile is not None:
+        _, _, rest = profile.partition(b"\0")
         decoded.icc = _inflate(rest[1:], "colour profile", warnings)
-    if len(chunks.get(b"cICP", b"")) == 4 and (decoded.icc is None or means_colours(*chunks[b"cICP"][:2])):
+    if cicp and len(cicp) == 4 and (decoded.icc is None or means_colours(cicp[0], cicp[1])):
         # It ranks above the profile, which is for programs that do not know it (PNG, third edition, 4.3).
-        decoded.icc, decoded.cicp = None, (chunks[b"cICP"][0], chunks[b"cICP"][1])
+        decoded.icc, decoded.cicp = None, (cicp[0], cicp[1])
         decoded.take_cicp()
-    elif b"iCCP" not in chunks and b"sRGB" not in chunks:
-        decoded.icc = _colour_tags(chunks)
-    if b"pHYs" in chunks:
-        x, y, unit = struct.unpack(">IIB", chunks[b"pHYs"])
+    elif profile is None and srgb is None:
+        decoded.icc = _colour_tags(tags)
+    if (size := parts.take("pHYs")) is not None:
+        x, y, unit = struct.unpack(">IIB", size)
         decoded.dpi = sensible_dpi(x / METRE, y / METRE) if unit == 1 else None
     _sort_texts(texts, decoded)
     return decoded
@@ -167,7 +179,7 @@ def _pixels(encoded: bytes) -> Samples:
     return samples
 
 
-def write_png(file: BinaryIO, samples: Samples, photo: Photo, description: str | None) -> None:
+def write(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> list[str]:
     """Encode (H, W) or (H, W, C) uint8 or uint16 samples with the metadata of ``photo``.
 
     Level 3 is twice as fast as zlib's default on photos, and its files are no larger.
@@ -185,8 +197,6 @@ def write_png(file: BinaryIO, samples: Samples, photo: Photo, description: str |
         file.write(_chunk(b"eXIf", photo.exif))
     if photo.xmp:
         file.write(_chunk(b"iTXt", XMP_KEYWORD + b"\0\0\0\0\0" + photo.xmp))
-    if description:
-        file.write(_chunk(b"iTXt", b"Software\0\0\0\0\0" + description.encode("utf-8").replace(b"\0", b" ")))
     if photo.iptc:
         wrapped = photoshop_resource(photo.iptc)
         lines = "\n".join(wrap(wrapped.hex(), 72))
@@ -194,9 +204,9 @@ def write_png(file: BinaryIO, samples: Samples, photo: Photo, description: str |
     if photo.comment:
         file.write(_text_chunk("Comment", as_text(photo.comment)))
     for keyword, text in photo.texts:
-        if not (description and keyword == "Software"):
-            file.write(_text_chunk(keyword, text.replace("\0", " ")))
+        file.write(_text_chunk(keyword, text.replace("\0", " ")))
     file.write(encoded[HEADER_END:])
+    return []
 
 
 def _chunks(path: Path, data: bytes, warnings: list[str]) -> Iterator[tuple[bytes, memoryview, memoryview]]:
@@ -285,15 +295,14 @@ def _international_text(body: bytes, warnings: list[str], title: str = "XMP pack
     return _inflate(text, title, warnings) if compressed else text
 
 
-def _colour_tags(chunks: dict[bytes, bytes]) -> bytes | None:
+def _colour_tags(found: dict[str, bytes]) -> bytes | None:
     """A profile that says what the chunks of primaries and gamma do; None for sRGB, and for nonsense."""
-    found = {name: chunks[name] for name in _SRGB if name in chunks}
     try:
         numbers = dict(_SRGB) | {name: struct.unpack(f">{len(_SRGB[name])}I", body) for name, body in found.items()}
         if all(abs(value - norm) <= 100 for n in _SRGB for value, norm in zip(numbers[n], _SRGB[n], strict=True)):
             return None
-        white, red, green, blue = ((float(x), float(y)) for x, y in np.reshape(numbers[b"cHRM"], (4, 2)) / 100_000)
-        (gamma,) = numbers[b"gAMA"]
+        white, red, green, blue = ((float(x), float(y)) for x, y in np.reshape(numbers["cHRM"], (4, 2)) / 100_000)
+        (gamma,) = numbers["gAMA"]
         curve = SRGB_CURVE if abs(gamma - 45455) <= 100 else (100_000 / gamma,)
         return profile_of(Space("PNG colours", (red, green, blue), white, curve).named())
     except (ArithmeticError, ValueError, struct.error, np.linalg.LinAlgError):

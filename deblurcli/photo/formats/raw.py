@@ -17,11 +17,12 @@ from deblurcli.photo import metadata
 from deblurcli.photo.decoded import Decoded
 from deblurcli.photo.formats import ifd
 from deblurcli.photo.formats.boxes import boxes
-from deblurcli.photo.formats.jpeg import JpegFile
+from deblurcli.photo.formats.segments import JpegFile
 from deblurcli.photo.formats.sniff import COPY_AGAIN, DEVELOP, check_size
 from deblurcli.photo.profiles import SPACES, SRGB_CURVE, icc_profile
 
-XMP, JPEG_FROM_RAW = 700, 0x2E
+XMP, IPTC, JPEG_FROM_RAW = 700, 33723, 0x2E
+_NOT_CARRIED = {34377: "Photoshop's image resources", 52545: "Content Credentials (C2PA)"}
 CANON_CR3 = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 # LibRaw's flip counts otherwise: → the EXIF orientation that means the same.
 _ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
@@ -68,7 +69,7 @@ class RawSettings:
             raise UsageError(f"raw: exposure is between -8 and 8 stops, not {self.exposure:g}")
 
 
-def read_raw(path: Path, file: BinaryIO, max_pixels: int | None, settings: RawSettings) -> Decoded:
+def read(path: Path, file: BinaryIO, max_pixels: int | None, settings: RawSettings = RawSettings()) -> Decoded:
     """Develop a raw file: 16 bits, in the colour space of ``settings``, no automatic brightening.
 
     Raises PhotoError for what LibRaw does not know, and for files that are damaged or cut short.
@@ -99,10 +100,10 @@ def read_raw(path: Path, file: BinaryIO, max_pixels: int | None, settings: RawSe
             user_flip=0,
         )
         preview = _preview(raw)
-    decoded = Decoded("raw", samples, icc=icc_profile(settings.space), turn=turn, warnings=warnings)
+    decoded = Decoded("raw", samples, lost=(), icc=icc_profile(settings.space), turn=turn, warnings=warnings)
     with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
         try:
-            _read_metadata(data, preview, decoded)
+            decoded.lost = _read_metadata(data, preview, decoded)
         except (*metadata.DAMAGED, OSError, SyntaxError):
             decoded.exif = None
     if decoded.exif is None:
@@ -138,28 +139,36 @@ def _preview(raw: Any) -> bytes:
     return b""
 
 
-def _read_metadata(data: mmap, preview: bytes, decoded: Decoded) -> None:
-    """EXIF and XMP from where the makers put them: a TIFF structure, the boxes of a CR3 file, or the preview."""
+def _read_metadata(data: mmap, preview: bytes, decoded: Decoded) -> list[str]:
+    """EXIF and XMP from where the makers put them: a TIFF structure, the boxes of a CR3 file, or the preview.
+
+    Returns what else describes the photo; the rest of a raw file is about its pixels.
+    """
+    lost: list[str] = []
     if data[4:8] == b"ftyp":
-        decoded.exif = _exif_of_cr3(data, decoded)
+        decoded.exif, lost = _exif_of_cr3(data)
     elif data[:2] in (b"II", b"MM"):
         header = ifd.read_header(data, raw=True)
         found = dict(ifd.entries(data, header, header.offset))
         if XMP in found and (packet := ifd.read_field(data, header, found[XMP])):
             decoded.xmp = packet.data
+        if IPTC in found and (captions := ifd.read_field(data, header, found[IPTC])):
+            decoded.iptc = captions.data
+        lost += [title for tag, title in _NOT_CARRIED.items() if tag in found]
         if JPEG_FROM_RAW in found and (whole := ifd.read_field(data, header, found[JPEG_FROM_RAW])):
             decoded.exif = _exif_of_jpeg(whole.data)  # Panasonic keeps the maker notes there
         decoded.exif = decoded.exif or metadata.exif_of_tiff(data, raw=True)
     if decoded.exif is None and preview:
         decoded.exif = _exif_of_jpeg(preview)
+    return lost
 
 
 def _exif_of_jpeg(data: bytes) -> bytes | None:
     return metadata.unmarked(JpegFile(BytesIO(data)).info.get("exif"))
 
 
-def _exif_of_cr3(data: mmap, decoded: Decoded) -> bytes | None:
-    """A block of the parts that a CR3 file keeps apart: the first IFD, and the EXIF and GPS IFDs."""
+def _exif_of_cr3(data: mmap) -> tuple[bytes, list[str]]:
+    """A block of the parts that a CR3 file keeps apart, the first IFD, and the EXIF and GPS IFDs; and what it lacks."""
     (moov,) = (body for kind, body in boxes(memoryview(data)) if kind == b"moov")
     uuids = (bytes(body) for kind, body in boxes(moov) if kind == b"uuid")
     (canon,) = (body[16:] for body in uuids if body[:16] == CANON_CR3)
@@ -173,6 +182,4 @@ def _exif_of_cr3(data: mmap, decoded: Decoded) -> bytes | None:
     for tag, kind in ((ifd.EXIF_IFD, b"CMT2"), (ifd.GPS_IFD, b"CMT4")):
         if kind in parts and (found := ifd.read_tree(parts[kind], ifd.read_header(parts[kind]))):
             tree[tag] = found
-    if b"CMT3" in parts:
-        decoded.warnings.append("Canon's maker notes were dropped: CR3 files keep them apart from the EXIF data.")
-    return ifd.write_block(tree, header.order)
+    return ifd.write_block(tree, header.order), ["Canon's maker notes"] if b"CMT3" in parts else []

@@ -1,42 +1,26 @@
-"""The formats that can be written, what each can hold, and which one a path or a wish means."""
+"""The formats, what those that can be written hold, and which of these a path or a wish means."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
 from deblurcli.errors import UsageError
+from deblurcli.photo.formats import avif, bmp, heif, jp2, jpeg, jxl, png, raw, tiff, webp
+from deblurcli.photo.formats.shape import Format, Readable, Writable
 from deblurcli.photo.formats.sniff import RAW_SUFFIXES
 
-
-@dataclass(frozen=True)
-class Format:
-    """What a file format can hold: bits per channel, pixels along a side, and what is beside the colours."""
-
-    title: str
-    suffixes: tuple[str, ...]
-    depths: tuple[int, ...]
-    largest: int
-    holds: frozenset[str]
-
-
-_COMMON = frozenset({"alpha", "icc", "exif", "xmp"})
-FORMATS = {
-    "jpeg": Format(
-        "JPEG",
-        (".jpg", ".jpeg", ".jpe", ".jfif"),
-        (8,),
-        65500,
-        frozenset({"gray", "icc", "exif", "xmp", "xmp_extension", "iptc", "comment", "gain_map"}),
-    ),
-    "png": Format("PNG", (".png",), (8, 16), 1_000_000, _COMMON | {"gray", "cicp", "iptc", "comment", "texts"}),
-    "tiff": Format("TIFF", (".tif", ".tiff"), (8, 16, 32), 2**31 - 1, _COMMON | {"gray", "iptc"}),
-    "webp": Format("WebP", (".webp",), (8,), 16383, _COMMON),
-    "avif": Format("AVIF", (".avif",), (8, 10), 65536, _COMMON | {"gray", "cicp"}),
-    "jxl": Format("JPEG XL", (".jxl",), (8, 16, 32), 2**30, _COMMON | {"gray"}),
-    "bmp": Format("BMP", (".bmp", ".dib"), (8,), 2**31 - 1, frozenset({"gray"})),
+WRITERS: dict[str, Writable] = {
+    "jpeg": jpeg,
+    "png": png,
+    "tiff": tiff,
+    "webp": webp,
+    "avif": avif,
+    "jxl": jxl,
+    "bmp": bmp,
 }
+READERS: dict[str, Readable] = {**WRITERS, "jp2": jp2, "heif": heif, "raw": raw}
+FORMATS: dict[str, Format] = {name: file.FORMAT for name, file in WRITERS.items()}
 WRITABLE_SUFFIXES = frozenset(suffix for known in FORMATS.values() for suffix in known.suffixes)
 _BY_SUFFIX = {suffix: name for name, known in FORMATS.items() for suffix in known.suffixes}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterator
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -16,12 +17,20 @@ from deblurcli.errors import PhotoError
 from deblurcli.photo import colour, metadata
 from deblurcli.photo.decoded import Decoded, Samples
 from deblurcli.photo.formats import ifd
+from deblurcli.photo.formats.shape import Format
 from deblurcli.photo.formats.sniff import BILEVEL, CONVERT, COPY_AGAIN, check_size
 from deblurcli.photo.limits import LARGEST_TILE, MAX_TILES
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import icc_profile
 from deblurcli.photo.transfer import full_range
 
+FORMAT = Format(
+    "TIFF",
+    (".tif", ".tiff"),
+    (8, 16, 32),
+    largest=2**31 - 1,
+    holds=frozenset({"gray", "alpha", "icc", "exif", "xmp", "iptc"}),
+)
 XMP, DNG_VERSION, IPTC, RESOURCES, ICC, IMAGE_DESCRIPTION = 700, 50706, 33723, 34377, 34675, 270
 MAX_PAGES = 100
 """Pages that are looked at."""
@@ -29,8 +38,6 @@ _CARRIED = {XMP, IPTC, RESOURCES, ICC, metadata.ORIENTATION, 282, 283, 296}
 _STORAGE = {254, 255, *range(256, 260), *range(262, 267), 273, *range(277, 282), 284, *range(288, 294), 297, 317, 320}
 _STORAGE |= {*range(321, 326), *range(330, 335), *range(336, 344), 347, *range(512, 522), *range(529, 533)}
 _STORAGE |= {50838, 50839, 59932}  # what tifffile and ImageJ keep, and padding
-_CARRIED_RESOURCES = {0x03ED, metadata.IPTC_RESOURCE, 0x040C, 0x040F, 0x0422, 0x0424, 0x0425}
-"""Resolution, captions, thumbnail, profile, EXIF, XMP, sum of the captions: carried elsewhere, or out of date."""
 BUFFER = 2**24
 """Bytes of compressed strips or tiles that are read ahead."""
 JPEG_CODECS = (6, 7, 34892)
@@ -41,7 +48,7 @@ _COLOURS |= {PHOTOMETRIC.SEPARATED: 4, PHOTOMETRIC.YCBCR: 3}
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
-def read_tiff(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
+def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     """Decode the first page of a TIFF file that is no thumbnail.
 
     Raises PhotoError for what is refused, anything else for what is damaged.
@@ -51,7 +58,7 @@ def read_tiff(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     with tifffile.TiffFile(file) as tiff:
         page = main_page(tiff)
         _refuse(path, page, max_pixels)
-        decoded = Decoded("tiff", np.empty(0), icc=page.iccprofile)
+        decoded = Decoded("tiff", np.empty(0), list(_lost(page)), page.iccprofile)
         _read_metadata(path, file, tiff, page, decoded)
         samples = page.asarray(buffersize=BUFFER)
     if page.planarconfig == 2 and page.samplesperpixel > 1:
@@ -61,7 +68,7 @@ def read_tiff(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     return decoded
 
 
-def write_tiff(file: BinaryIO, samples: Samples, photo: Photo) -> list[str]:
+def write(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> list[str]:
     """Encode (H, W) or (H, W, C) samples, losslessly compressed, with the metadata of ``photo``. Returns warnings."""
     if photo.exif:
         try:
@@ -133,7 +140,7 @@ def is_raw(file: BinaryIO) -> bool:
                 return True
             below = _some(page.pages)
             return any(sub.photometric in (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW) for sub in below)
-    except Exception:  # read_tiff will say what is wrong
+    except Exception:  # read will say what is wrong
         return False
 
 
@@ -178,8 +185,6 @@ def _read_metadata(path: Path, file: BinaryIO, tiff: tifffile.TiffFile, page: Ti
         decoded.xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
     if "XResolution" in page.tags and "YResolution" in page.tags:
         decoded.dpi = metadata.sensible_dpi(*page.resolution, unit=page.resolutionunit)
-    if dropped := _dropped(page):
-        decoded.warnings.append(f"These TIFF tags were dropped: {', '.join(dropped)}.")
     if sum(not page.is_reduced for page in _some(tiff.pages)) > 1:
         decoded.further = f"The file has {len(tiff.pages)} pages"
 
@@ -191,12 +196,11 @@ def _captions(data: mmap, offset: int) -> bytes | None:
     return max(filter(None, (plain, inside)), key=len, default=None)
 
 
-def _dropped(page: TiffPage) -> list[str]:
+def _lost(page: TiffPage) -> Iterator[str]:
     """Names of a page's tags that are neither carried nor a matter of how its pixels are stored."""
-    names = [tag.name for tag in page.tags if not _is_known(tag.code)]
-    resources = page.tags[RESOURCES].value if RESOURCES in page.tags else b""
-    further = [number for number in metadata.resources(bytes(resources)) if number not in _CARRIED_RESOURCES]
-    return names + [f"Photoshop's {number:#06x}" for number in further]
+    yield from (tag.name for tag in page.tags if not _is_known(tag.code))
+    if RESOURCES in page.tags:
+        yield from metadata.other_resources(n for n, _ in metadata.resources(bytes(page.tags[RESOURCES].value)))
 
 
 def _is_known(code: int) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from deblurcli.batch.storage import MARK as STORAGE_MARK
-from deblurcli.batch.storage import is_remote, place
+from deblurcli.batch.storage import is_folder, is_remote, place
 from deblurcli.errors import DeblurError, PhotoError
 from deblurcli.photo.formats.sniff import RAW_SUFFIXES, looks_like_photo
 
@@ -95,7 +95,7 @@ def find_photos(
     for argument in _unlisted(arguments):
         try:
             path = place(argument)
-            if path.is_dir():
+            if is_folder(path):
                 photos = _remote(path, recursive) if is_remote(path) else _walk(found, path, recursive, is_output)
                 kept = _one_of_twins(photos, twins, found.left_out)
                 if not kept and not found.errors:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import accumulate, islice
+from itertools import islice
 from math import ceil, inf, log2
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -18,8 +18,7 @@ from deblurcli.arrays import Maps, Picture
 from deblurcli.backends.backend import Answer, Backend
 from deblurcli.errors import UsageError
 from deblurcli.guard import is_sound
-from deblurcli.maps.block_means import BlockMeans
-from deblurcli.networks.spec import MapSpec
+from deblurcli.maps.block_means import Planes
 from deblurcli.patterns import keep_patterns
 from deblurcli.photo.curves import Transfer, View, view_of
 from deblurcli.photo.photo import Photo
@@ -186,51 +185,34 @@ class Deblurrer:
         if amount == 0 and not maps:
             return Restoration(photo, tiles=0, tile_shape=(0, 0))
 
-        # Sizes in px come first: copies tell them to the next finer one, beside what they change.
-        wanted = sorted((m for m in spec.maps if maps and not m.per_photo), key=lambda m: not m.across_scales)
-        sizes = [m.name for m in wanted if m.across_scales]
-        constant = [m.name for m in spec.maps if maps and m.per_photo]
+        asked = spec.maps if maps else ()
         count = scales_of(height, width, spec, scales)
 
         def attempt(plan: Plan) -> Restoration:
-            plans = [plan.halved(times) for times in range(count)]
-            tiles = [len(p.tiles) for p in plans]
+            copies = self._copies(photo.pixels, view, plan, count, progress)
+            tiles = [len(copy.plan.tiles) for copy in copies]
             log.info("%s, %s tiles of %d × %d px", self, " + ".join(map(str, tiles)), *reversed(plan.tile_shape))
-            # A tile cannot know what the whole picture has on average, and is told: that is a pass for each average.
-            looks = [spec.statistics if n > 1 else 0 for n in tiles]
-            reports = iter(passes(progress, [n for n, k in zip(tiles, looks, strict=True) for _ in range(k + 1)][::-1]))
-            shows: list[Show] = [lambda codes: _seen(codes, view), *[to_float] * (count - 1)]
-            copies: list[NDArray[Any]] = [photo.pixels]
-            for show in shows[:-1]:
-                copies.append(halved(copies[-1], show))
-
-            faults: list[str] = []
-            faults_of_copies = 0
             found: list[Maps] = []
-            made: NDArray[Any] | None = None  # of the last copy: the change (h, w, 3), and sizes behind it
-            for level in reversed(range(count)):  # from coarse to fine
-                copy, show, p = copies.pop(), shows[level], plans[level]
-                averages = self._averages(copy, show, p, list(islice(reports, looks[level])))
-                planes = {m.name: _plane(m, p, maps_scale, maps_folder, level) for m in wanted}
-                constants: dict[str, list[NDArray[np.float32]]] = {name: [] for name in constant}
-                network = self._network(show, list(planes), sizes, constants, averages, faults)
-                if level == 0:
-                    faults_of_copies = len(faults)
+            faults: list[list[str]] = []
+            made: NDArray[Any] | None = None
+            while copies:  # from coarse to fine
+                copy, coarser = copies.pop(), made
+                planes = Planes(asked, copy.plan.height, copy.plan.width, copy.level, maps_scale, maps_folder)
+                faults.insert(0, [])
+                network = self._network(copy.show, planes, self._averages(copy), faults[0])
+                if copy.level == 0:
                     network = _finished(network, amount, photo.gray, view)
-                coarser, made = made, np.empty((p.height, p.width, 3 + len(sizes)), np.float16)
-                if level == 0:
-                    made = np.empty(copy.shape, dtype)
-                for region, values in tiled(copy, network, p, next(reports), self.backend.at_once, coarser):
+                    made = np.empty(copy.codes.shape, dtype)
+                else:  # the change, and the sizes that the next finer copy is told
+                    made = np.empty((*copy.codes.shape[:2], 3 + len(planes.sizes)), np.float16)
+                for region, values in tiled(
+                    copy.codes, network, copy.plan, copy.progress, self.backend.at_once, coarser
+                ):
                     made[region.slices] = to_codes(values[..., : made.shape[2]], made.dtype)
-                    ends = accumulate((m.channels for m in wanted), initial=3)
-                    for m, first in zip(wanted, ends, strict=False):
-                        planes[m.name].add(region, values[..., first : first + m.channels])
-                # All tiles have the same constants, unless the result is approximate.
-                means = {name: np.mean(values, axis=0) for name, values in constants.items()}
-                means |= {name: plane.means() for name, plane in planes.items()}
-                found.insert(0, {m.name: means[m.name] for m in spec.maps if maps})
+                    planes.add(region, values[..., 3:])
+                found.insert(0, planes.maps())
             assert made is not None
-            patterns = keep_patterns(photo.pixels, made, shows[0], amount)
+            patterns = keep_patterns(photo.pixels, made, lambda codes: _seen(codes, view), amount)
             alpha = None if photo.alpha is None else to_codes(to_float(photo.alpha), dtype)
             return Restoration(
                 replace(photo, pixels=made, alpha=alpha),
@@ -240,10 +222,10 @@ class Deblurrer:
                 maps=found[0],
                 coarse=tuple(found[1:]) if maps else (),
                 approximate=spec.context == "global" and max(tiles) > 1,
-                repeated=faults.count("repeated"),
-                unrestored=faults.count("unrestored"),
                 patterns=patterns,
-                failed=faults[faults_of_copies:].count("unrestored") == tiles[0],
+                repeated=sum(of_copy.count("repeated") for of_copy in faults),
+                unrestored=sum(of_copy.count("unrestored") for of_copy in faults),
+                failed=faults[0].count("unrestored") == tiles[0],
             )
 
         result = with_smaller_tiles(attempt, self.plan(height, width, tile, maps))
@@ -255,47 +237,54 @@ class Deblurrer:
             log.warning("%s: %s", spec.name, warning)
         return result
 
-    def _averages(
-        self, pixels: NDArray[Any], show: Show, plan: Plan, passes: list[Progress]
-    ) -> list[NDArray[np.float64]]:
+    def _copies(
+        self, pixels: NDArray[Any], view: View | None, plan: Plan, count: int, progress: Progress | None
+    ) -> list[_Copy]:
+        """The photo, and halved copies of it, ``count`` in all; the coarsest, which comes first to work on, is last."""
+        plans = [plan.halved(level) for level in range(count)]
+        # A tile cannot know what the whole picture has on average, and is told: that is a pass for each average.
+        looks = [self.backend.spec.statistics if len(p.tiles) > 1 else 0 for p in plans]
+        sizes = [len(p.tiles) for p, n in zip(plans, looks, strict=True) for _ in range(n + 1)]
+        reports = iter(passes(progress, sizes[::-1])[::-1])
+        copies: list[_Copy] = []
+        for level, (p, n) in enumerate(zip(plans, looks, strict=True)):
+            codes = halved(copies[-1].codes, copies[-1].show) if copies else pixels
+            report, *before = islice(reports, n + 1)
+            show = to_float if copies else lambda codes: _seen(codes, view)
+            copies.append(_Copy(level, codes, show, p, before[::-1], report))
+        return copies
+
+    def _averages(self, copy: _Copy) -> list[NDArray[np.float64]]:
         """What the network averages over the whole picture, (C,) each; every pass over its tiles finds one."""
         known: list[NDArray[np.float64]] = []
 
         def look(codes: NDArray[Any]) -> NDArray[Any]:
-            seen = show(codes)
+            seen = copy.show(codes)
             found = self.backend.statistic(seen, known)
             return found if np.isfinite(found).all() or not self._in_full else self._in_full().statistic(seen, known)
 
-        for progress in passes:
-            known.append(average(pixels, look, plan, progress, self.backend.at_once))
+        for progress in copy.looks:
+            known.append(average(copy.codes, look, copy.plan, progress, self.backend.at_once))
         return known
 
     def _network(
-        self,
-        show: Show,
-        names: list[str],
-        sizes: list[str],
-        constants: dict[str, list[NDArray[np.float32]]],
-        averages: list[NDArray[np.float64]],
-        faults: list[str],
+        self, show: Show, planes: Planes, averages: list[NDArray[np.float64]], faults: list[str]
     ) -> Callable[..., NDArray[np.float32]]:
         """From a tile's codes (h, w, 3), and what came of the coarser copies there, to its change and maps.
 
-        These are (h, w, 3 + channels). Maps with one value for the whole photo are added to ``constants``, and unsound
-        tiles to ``faults``, tile by tile.
+        These are (h, w, 3 + channels). Unsound tiles are added to ``faults``.
         """
 
         def network(codes: NDArray[Any], coarser: NDArray[Any] | None = None) -> NDArray[np.float32]:
             seen = show(codes)
-            restored, maps, trust = self._sound(seen, bool(names or constants), averages, faults)
+            restored, maps, trust = self._sound(seen, bool(planes.specs), averages, faults)
             change = np.subtract(restored, seen, order="C")
             if coarser is not None:
                 change = fused(change, trust, coarser[..., :3])
-                maps |= {n: fused_size(maps[n][0], coarser[..., k])[None] for k, n in enumerate(sizes, start=3)}
-            for name, values in constants.items():
-                values.append(maps[name])
-            planes = [np.moveaxis(maps[name], 0, -1) for name in names]
-            return np.concatenate([change, *planes], axis=2) if planes else change
+                for k, name in enumerate(planes.sizes, start=3):
+                    maps[name] = fused_size(maps[name][0], coarser[..., k])[None]
+            layers = planes.layers(maps)
+            return np.concatenate([change, *layers], axis=2) if layers else change
 
         return network
 
@@ -312,6 +301,22 @@ class Deblurrer:
         faults.append("unrestored")
         left = np.ones((seen.shape[0] // 2, seen.shape[1] // 2), np.float32)  # by the coarser copies, too
         return Answer(seen, {name: np.nan_to_num(plane) for name, plane in answer.maps.items()}, left)
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """The photo at 1/2 ** ``level`` of its size, (h, w, 3).
+
+    ``show`` makes of its codes what the network sees; ``looks`` and ``progress`` are reported to, by a pass over its
+    tiles for each average, and by the last.
+    """
+
+    level: int
+    codes: NDArray[Any]
+    show: Show
+    plan: Plan
+    looks: list[Progress]
+    progress: Progress
 
 
 def _finished(
@@ -334,12 +339,6 @@ def _finished(
         return values
 
     return finished
-
-
-def _plane(spec: MapSpec, plan: Plan, scale: int, folder: Path | None, level: int) -> BlockMeans:
-    """Where a map of a copy of the photo is put together, in blocks that are as large in the photo at every level."""
-    file = folder and folder / (f"{spec.name}-{level}.npy" if level else f"{spec.name}.npy")
-    return BlockMeans(spec.channels, plan.height, plan.width, max(scale >> level, 1) if spec.channels > 1 else 1, file)
 
 
 def _seen(codes: NDArray[Any], view: View | None) -> Picture:

@@ -275,13 +275,54 @@ def export(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)
 
 
+def darktable_model(path: Path) -> tuple[dict[str, Any], onnxruntime.InferenceSession]:
+    """The description in a file for darktable, and its network, which has passed the checker."""
+    name = "denoise-deblur-tiny"
+    with ZipFile(path) as archive:
+        config, content = json.loads(archive.read(f"{name}/config.json")), archive.read(f"{name}/model.onnx")
+    assert (config["id"], config["task"]) == (name, "denoise")
+    model = onnx.load_model_from_string(content)
+    onnx.checker.check_model(model, full_check=True)
+    assert [entry.version for entry in model.opset_import if not entry.domain] == [20]
+    session = onnxruntime.InferenceSession(content)
+    assert [len(session.get_inputs()), len(session.get_outputs())] == [1, 1]
+    return config, session
+
+
+def test_tiles_of_one_size_for_darktable(tmp_path: Path) -> None:
+    """The way darktable goes: tiles of this size that overlap by 64 px, whose borders are cut off."""
+    path, side, overlap = tmp_path / "tiny.dtmodel", 256, 64
+    done = export("-o", str(path), "--format", "dtmodel", "--tile-size", str(side))
+    assert done.returncode == 0 and "at one size" in done.stdout
+    config, session = darktable_model(path)
+    assert config["attributes"] == {"input_sizes": [side]}
+    assert session.get_inputs()[0].shape == session.get_outputs()[0].shape == [1, 3, side, side]
+
+    core = side - 2 * overlap
+    picture = blurred(2 * core, 3 * core)
+    padded = np.pad(picture, ((overlap, overlap), (overlap, overlap), (0, 0)), "reflect").transpose(2, 0, 1)[None]
+    found = np.empty_like(picture)
+    for top in range(0, 2 * core, core):
+        for left in range(0, 3 * core, core):
+            tile = padded[:, :, top : top + side, left : left + side]
+            (restored,) = session.run(None, {"picture": tile})
+            inside = np.asarray(restored)[0, :, overlap:-overlap, overlap:-overlap]
+            found[top : top + core, left : left + core] = inside.transpose(1, 2, 0)
+    expected = deblurcli.load("tiny", backend="torch", device="cpu")(picture, scales=1).clip(0, 1)
+    inner = slice(overlap, -overlap)  # where no tile sees beyond the picture's edge, at which networks pad as they like
+    assert np.abs(expected - picture)[inner, inner].max() > 0.01
+    close(found[inner, inner], expected[inner, inner])
+
+    for wrong in (["--tile-size", "100", "--format", "dtmodel"], ["--tile-size", "128"]):
+        name = "wrong.dtmodel" if "dtmodel" in wrong else "wrong.onnx"
+        assert export("-o", str(tmp_path / name), *wrong).returncode == 2
+
+
 def test_export_for_darktable(tmp_path: Path) -> None:
     path = tmp_path / "tiny.dtmodel"
     assert export("-o", str(path), "--format", "dtmodel").returncode == 0
-    with ZipFile(path) as archive:
-        assert json.loads(archive.read("deblur-tiny/config.json"))["id"] == "deblur-tiny"
-        session = onnxruntime.InferenceSession(archive.read("deblur-tiny/model.onnx"))
-    assert [len(session.get_inputs()), len(session.get_outputs())] == [1, 1]
+    config, session = darktable_model(path)
+    assert not config["attributes"]
     picture = blurred(64, 96)
     found = np.asarray(session.run(None, {"picture": picture.transpose(2, 0, 1)[None]})[0])
     expected = deblurcli.load("tiny", backend="torch", device="cpu").backend.run(picture).restored

@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deblurcli.errors import DeblurError
+from deblurcli.errors import DeblurError, UsageError
 from deblurcli.networks.blocks import AtomDictionary
 from deblurcli.networks.iniknet_fast import INIKNetFast
 from deblurcli.networks.spec import NetworkSpec
@@ -78,20 +78,33 @@ class Contract(nn.Module):
 
 
 def export_onnx(
-    network: nn.Module, spec: NetworkSpec, tag: str, licence: str, precision: str = "fp32", bare: bool = False
+    network: nn.Module,
+    spec: NetworkSpec,
+    tag: str,
+    licence: str,
+    precision: str = "fp32",
+    bare: bool = False,
+    side: int | None = None,
 ) -> bytes:
     """The content of the network's ONNX file, once ONNX Runtime has been seen to return what PyTorch does.
 
     Args:
         precision: "fp32" or "fp16". bare: see ``Contract``.
+        side: height and width, px, of the only pictures that the file takes; None for any.
 
     Raises:
+        UsageError: ``side`` is none that the network takes.
         ModuleNotFoundError: ``onnx`` or ``onnxscript`` is not installed.
         DeblurError: results differ by more than ``TOLERANCES`` allow.
     """
     import onnx
     import onnxscript  # noqa: F401  used by torch
 
+    if side and (side % spec.multiple_of or side < spec.min_size):
+        raise UsageError(
+            f"{spec.name} takes no tiles of {side} px",
+            f"Their sides are multiples of {spec.multiple_of}, at least {spec.min_size}.",
+        )
     network = copy.deepcopy(network).float().cpu().eval()
     for module in network.modules():
         if isinstance(module, AtomDictionary):
@@ -105,8 +118,10 @@ def export_onnx(
         outputs += [f"kernels_{name}" for name in network.kernels()]  # type: ignore[operator]
     least, most = max(spec.min_size // spec.multiple_of, 2), LARGEST_SIDE // spec.multiple_of
     rows, columns = (torch.export.Dim(name, min=least, max=most) for name in ("rows", "columns"))
-    sides = {2: spec.multiple_of * rows, 3: spec.multiple_of * columns}
-    small, large = _example(spec, 1), _example(spec, 2)
+    sides = None if side else {2: spec.multiple_of * rows, 3: spec.multiple_of * columns}
+    height = max(spec.min_size, 64)
+    sizes = [(side, side)] if side else [(h, h + spec.multiple_of) for h in (height, 2 * height)]  # not square
+    small, large = _example(sizes[0], 1), _example(sizes[-1], 2)
     own = [torch.full((1, c, 1, 1), torch.nan) for c in _channels(network, large, statistics)]
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
@@ -129,26 +144,33 @@ def export_onnx(
     _sums_last(model.graph)
     about = {"format": FORMAT, "network": spec.name, "tag": tag, "precision": precision, "licence": licence}
     onnx.helper.set_model_props(model, about | {k: str(getattr(spec, k)) for k in ("multiple_of", "min_size")})
+    onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString()
     others = [torch.full_like(average, 0.1) for average in own]
     _prove(content, Contract(network, spec, bare=bare).eval(), [(small, own), (large, own), (large, others)], precision)
     return content
 
 
-def darktable_model(content: bytes, spec: NetworkSpec, tag: str) -> bytes:
+def darktable_model(content: bytes, spec: NetworkSpec, tag: str, side: int | None = None) -> bytes:
     """A bare ONNX file → the zip in which darktable (from 5.6) takes models for its neural restore module.
 
-    It holds ``<id>/model.onnx`` and ``<id>/config.json``. Not tried inside darktable.
+    It holds ``<id>/model.onnx`` and ``<id>/config.json``. Not tried inside darktable, which cuts photos into tiles that
+    overlap by 64 px, each restored for itself and at one size.
+
+    Args:
+        side: of the only tiles that the file takes, px; None for any, of which darktable chooses.
     """
-    name = f"deblur-{spec.name}"
+    name = f"denoise-deblur-{spec.name}"
+    tiles = f"tiles of {side} px" if side else f"sides multiples of {spec.multiple_of} px"
     config = {
         "id": name,
         "name": f"deblur {spec.title}",
-        "description": f"Removes defocus blur. sRGB in and out, sides multiples of {spec.multiple_of} px.",
+        "description": f"Removes defocus blur, at one scale. sRGB in and out, {tiles}.",
         "task": "denoise",
         "backend": "onnx",
         "version": tag,
         "num_inputs": 1,
+        "attributes": {"input_sizes": [side]} if side else {},
     }
     file = io.BytesIO()
     with ZipFile(file, "w") as archive:  # uncompressed: weights do not get smaller
@@ -231,11 +253,9 @@ def _prove(content: bytes, network: Contract, examples: list[tuple[Tensor, list[
                 )
 
 
-def _example(spec: NetworkSpec, steps: int) -> Tensor:
-    """A blurred picture that is not square; sharp ones would come back unchanged."""
-    height = max(spec.min_size, 64) * steps
-    size = height, height + spec.multiple_of
-    noise = torch.rand(1, 3, size[0] // 4, size[1] // 4, generator=torch.Generator().manual_seed(steps))
+def _example(size: tuple[int, int], seed: int) -> Tensor:
+    """A blurred picture; sharp ones would come back unchanged."""
+    noise = torch.rand(1, 3, size[0] // 4, size[1] // 4, generator=torch.Generator().manual_seed(seed))
     return F.interpolate(noise, size=size, mode="bicubic").clamp(0, 1)
 
 

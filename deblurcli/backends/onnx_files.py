@@ -57,14 +57,18 @@ def _beside(weights: Path) -> Path | None:
     return next((release.onnx_path for release in catalog() if release.path == weights), None)
 
 
-def make_onnx(spec: NetworkSpec, weights: str | None, precision: str = "fp32", format: str = "onnx") -> bytes:
+def make_onnx(
+    spec: NetworkSpec, weights: str | None, precision: str = "fp32", format: str = "onnx", side: int | None = None
+) -> bytes:
     """The content of an ONNX file of a network with these weights.
 
     Args:
         precision: "fp32" or "fp16". format: "onnx", of ``onnx_export``'s contract, or "dtmodel", for darktable.
+        side: of the only tiles that a dtmodel takes, px; None for any.
 
     Raises:
-        WeightsError: there are no such weights. DeblurError: results differ from PyTorch's.
+        UsageError: the network takes no tiles of this side. WeightsError: there are no such weights.
+        DeblurError: results differ from PyTorch's.
         ModuleNotFoundError: PyTorch or a package that exporting needs is missing.
     """
     from deblurcli.backends.onnx_export import darktable_model, export_onnx
@@ -73,5 +77,5 @@ def make_onnx(spec: NetworkSpec, weights: str | None, precision: str = "fp32", f
     log.warning("making an ONNX file of %s: this takes up to two minutes", spec.name)
     network, tag = load_network(spec, weights)
     licence = "MIT" if spec.untrained else find(spec.name, weights)[1].licence
-    content = export_onnx(network, spec, tag, licence, precision, bare=format == "dtmodel")
-    return darktable_model(content, spec, tag) if format == "dtmodel" else content
+    content = export_onnx(network, spec, tag, licence, precision, bare=format == "dtmodel", side=side)
+    return darktable_model(content, spec, tag, side) if format == "dtmodel" else content

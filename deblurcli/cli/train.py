@@ -14,7 +14,7 @@ def _list(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     from deblurcli.training.recipes import about, recipes
 
     for recipe in recipes():
-        click.echo(f"{recipe.name:28}{about(recipe)}")
+        print(f"{recipe.name:28}{about(recipe)}")
     ctx.exit()
 
 

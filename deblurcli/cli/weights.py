@@ -58,7 +58,7 @@ def list_() -> None:
                 "" if sharp is None else f"{sharp:.1f}",
             )
     table_console().print(table)
-    click.echo("\n'deblur weights fetch NETWORK.WEIGHTS' gets what is not fetched.")
+    print("\n'deblur weights fetch NETWORK.WEIGHTS' gets what is not fetched.")
 
 
 @weights.command()
@@ -129,7 +129,7 @@ def fetch(names: tuple[str, ...], mirror: str | None, accept_licence: bool, quie
 
             path = fetch(row, mirror, progress)
         say(f"{row.name}: licence {row.licence}, from {row.url}", verbosity=-1 if quiet else 0)
-        click.echo(path)
+        print(path)
 
 
 def _ask(row: Published) -> None:
@@ -186,19 +186,31 @@ def import_(file: Path, network: str, output: Path, tag: str | None, licence: st
     show_default=True,
     help="dtmodel is darktable's: an ONNX file and a description of it, zipped.",
 )
+@click.option("--tile-size", type=click.IntRange(1), metavar="PX", help="Of a dtmodel: take tiles of this side alone.")
 @click.option("--precision", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True)
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
-def export(network: str, weights: str | None, output: Path, format_: str, precision: str, overwrite: bool) -> None:
+def export(
+    network: str,
+    weights: str | None,
+    output: Path,
+    format_: str,
+    tile_size: int | None,
+    precision: str,
+    overwrite: bool,
+) -> None:
     """Write a network with its weights as an ONNX file, for other programs.
 
     \b
     deblur weights export iniknet-fast -o iniknet-fast.onnx
     deblur weights export kpac-3 mine.safetensors -o kpac.onnx --precision fp16
-    deblur weights export iniknet-fast -o deblur.dtmodel --format dtmodel
+    deblur weights export iniknet-fast -o deblur.dtmodel --format dtmodel --tile-size 768
 
     The picture goes in and comes out as (1, 3, height, width) float32 RGB in [0, 1]; the sides are free, but multiples
-    of what the file's metadata say. The file is written only if ONNX Runtime returns with it what PyTorch does. A
-    dtmodel is for darktable 5.6 and later; it is not tried inside darktable yet.
+    of what the file's metadata say. The file is written only if ONNX Runtime returns with it what PyTorch does.
+
+    A dtmodel is for darktable 5.6 and later; it has not been tried inside darktable yet. darktable cuts photos into
+    tiles and restores each at one size, so wide blur, which deblur itself finds in halved copies, stays. Of its own
+    models, darktable has fixed the tile size, for graphics processors: --tile-size does so.
     """
     from deblurcli.backends.onnx_files import make_onnx
     from deblurcli.networks.spec import network_spec
@@ -206,9 +218,12 @@ def export(network: str, weights: str | None, output: Path, format_: str, precis
 
     if output.suffix != f".{format_}":
         raise UsageError(f"{output}: the name of such a file ends in .{format_}")
+    if tile_size and format_ != "dtmodel":
+        raise UsageError("--tile-size is for --format dtmodel", "Other files take pictures of any size.")
     with replacing(output, overwrite=overwrite) as file:
-        file.write(make_onnx(network_spec(network), weights, precision, format_))
-    click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+        file.write(make_onnx(network_spec(network), weights, precision, format_, tile_size))
+    note = ", restores at one size: darktable's tiles know of no others" if format_ == "dtmodel" else ""
+    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB{note}")
 
 
 @weights.command()
@@ -222,4 +237,4 @@ def verify() -> None:
 
     for release in catalog():
         release.verify()
-        click.echo(f"{release.network} {release.tag}: as released")
+        print(f"{release.network} {release.tag}: as released")

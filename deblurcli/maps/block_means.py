@@ -1,4 +1,4 @@
-"""Maps of whole photos, small enough to keep. NumPy only."""
+"""Maps of whole photos, put together tile by tile and small enough to keep. NumPy only."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from deblurcli.arrays import Maps
+from deblurcli.networks.spec import MapSpec
 from deblurcli.tiling import Region
 
 Floats = NDArray[np.float32]
@@ -56,3 +58,49 @@ class BlockMeans:
 
     def _starts(self, blocks: range, offset: int) -> list[int]:
         return [max(block * self.scale - offset, 0) for block in blocks]
+
+
+class Planes:
+    """The maps of a photo, or of a halved copy of it, put together from those of its tiles.
+
+    Args:
+        specs: those asked for.
+        height, width: of the copy, px. level: how many times it was halved.
+        scale: side of the blocks that maps of several channels are averaged over, px of the photo.
+        folder: where they are kept in files; None for memory.
+
+    Attributes:
+        sizes: names of those that tell the next finer copy lengths in px. They come first.
+    """
+
+    def __init__(
+        self, specs: tuple[MapSpec, ...], height: int, width: int, level: int, scale: int, folder: Path | None
+    ) -> None:
+        self.specs = specs
+        self._local = sorted((m for m in specs if not m.per_photo), key=lambda m: not m.across_scales)
+        self.sizes = [m.name for m in self._local if m.across_scales]
+        self._constants: dict[str, list[Floats]] = {m.name: [] for m in specs if m.per_photo}
+        self._planes: dict[str, BlockMeans] = {}
+        for m in self._local:
+            file = folder and folder / (f"{m.name}-{level}.npy" if level else f"{m.name}.npy")
+            side = max(scale >> level, 1) if m.channels > 1 else 1
+            self._planes[m.name] = BlockMeans(m.channels, height, width, side, file)
+
+    def layers(self, maps: Maps) -> list[Floats]:
+        """A tile's maps, (h, w, C) each; notes down what has one value for the whole photo."""
+        for name, values in self._constants.items():
+            values.append(maps[name])
+        return [np.moveaxis(maps[m.name], 0, -1) for m in self._local]
+
+    def add(self, region: Region, values: Floats) -> None:
+        """What ``layers`` became in a region of the copy, side by side: (h, w, channels)."""
+        first = 0
+        for m in self._local:
+            self._planes[m.name].add(region, values[..., first : first + m.channels])
+            first += m.channels
+
+    def maps(self) -> Maps:
+        """All of them. Tiles have the same constants, unless the result is approximate."""
+        found = {name: np.mean(values, axis=0) for name, values in self._constants.items()}
+        found |= {name: plane.means() for name, plane in self._planes.items()}
+        return {m.name: found[m.name] for m in self.specs}

@@ -19,6 +19,7 @@ from deblurcli.backends.backend import Answer, Backend
 from deblurcli.errors import UsageError
 from deblurcli.guard import is_sound
 from deblurcli.maps.block_means import Planes
+from deblurcli.patterns import keep_patterns
 from deblurcli.photo.curves import Transfer, View, view_of
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import to_codes, to_float
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 Tile = Literal["auto", "none"] | int
 Show = Callable[[NDArray[Any]], Picture]
 TAUGHT = 1680  # px, width of the photos that published weights were taught with
+WORTH_SAYING = 0.01  # of the photo
 DTYPES = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), 32: np.dtype(np.float32)}
 
 
@@ -48,6 +50,7 @@ class Restoration:
             be, not equal to it.
         repeated: tiles that came out unsound in half precision and were computed again in single.
         unrestored: tiles that stayed unsound, where the photo was left as it is.
+        patterns: share of the photo where fine patterns are as they were (``patterns``).
         failed: the network made nothing of the photo that can be right: the result is a copy.
         hint: what might do more for this photo; said once.
     """
@@ -61,6 +64,7 @@ class Restoration:
     approximate: bool = False
     repeated: int = 0
     unrestored: int = 0
+    patterns: float = 0.0
     failed: bool = False
     hint: str = ""
 
@@ -80,6 +84,8 @@ class Restoration:
                 f"{self.unrestored} of {self.tiles} tiles are as they were: what the network made of them cannot be "
                 "right (try other weights, another --device, or --precision fp32)"
             )
+        if self.patterns > WORTH_SAYING:
+            said.append(f"fine patterns are as they were, in {self.patterns:.0%} of the photo: they looked like blur")
         return (*said, *filter(None, [self.hint]))
 
 
@@ -206,6 +212,7 @@ class Deblurrer:
                     planes.add(region, values[..., 3:])
                 found.insert(0, planes.maps())
             assert made is not None
+            patterns = keep_patterns(photo.pixels, made, lambda codes: _seen(codes, view), amount)
             alpha = None if photo.alpha is None else to_codes(to_float(photo.alpha), dtype)
             return Restoration(
                 replace(photo, pixels=made, alpha=alpha),
@@ -215,6 +222,7 @@ class Deblurrer:
                 maps=found[0],
                 coarse=tuple(found[1:]) if maps else (),
                 approximate=spec.context == "global" and max(tiles) > 1,
+                patterns=patterns,
                 repeated=sum(of_copy.count("repeated") for of_copy in faults),
                 unrestored=sum(of_copy.count("unrestored") for of_copy in faults),
                 failed=faults[0].count("unrestored") == tiles[0],

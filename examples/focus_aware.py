@@ -20,6 +20,8 @@ def rise(radius: NDArray[np.float32], at: float) -> NDArray[np.floating]:
     return part * part * (3 - 2 * part)
 
 
+if len(sys.argv) not in (3, 5):
+    sys.exit(__doc__)
 source, target, *limits = sys.argv[1:]
 smallest, largest = map(float, limits or ("2", "6"))
 

@@ -4,6 +4,8 @@ import sys
 
 import deblurcli
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 photo = deblurcli.read_photo(sys.argv[1])
 deblurrer = deblurcli.load("iniknet-fast")
 restored, maps = deblurrer(photo.picture, maps=True)

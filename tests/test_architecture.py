@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "guard": set(),
     "tiling": {"arrays", "errors"},
     "scales": {"arrays", "networks.spec", "photo.transfer", "tiling"},
+    "patterns": {"arrays", "guard", "photo.transfer"},
     "photo": {"arrays", "errors"},
     "networks": {"errors"},
     "weights": {"arrays", "errors", "networks", "photo.atomic"},
@@ -35,7 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "datasets": {"arrays", "errors", "photo"},
 }
 MAY_IMPORT["backends"] = MAY_IMPORT["weights"] | {"weights"}
-MAY_IMPORT["restore"] = MAY_IMPORT["backends"] | {"backends", "guard", "maps.block_means", "scales", "tiling", "photo"}
+MAY_IMPORT["restore"] = MAY_IMPORT["backends"] | {"backends", "guard", "patterns", "scales", "tiling", "photo"}
+MAY_IMPORT["restore"] |= {"maps.block_means"}
 MAY_IMPORT["loading"] = MAY_IMPORT["backends"] | {"backends", "restore"}
 MAY_IMPORT["batch"] = MAY_IMPORT["restore"] | {"restore", "loading", "maps"}
 MAY_IMPORT["evaluation"] = MAY_IMPORT["restore"] | {"restore", "loading", "synthesis", "datasets"}
@@ -61,6 +63,7 @@ TORCH_FREE = (
     "errors",
     "tiling",
     "guard",
+    "patterns",
     "restore",
     "loading",
     "batch*",

@@ -26,7 +26,7 @@ from deblurcli.batch.inputs import Source, find_photos, read_list, write_list
 from deblurcli.batch.jobs import Names, plan_jobs
 from deblurcli.batch.one_photo import Options
 from deblurcli.batch.pipeline import Room, Stop, Worker, restore_all
-from deblurcli.cli import main
+from deblurcli.cli import log, main
 from deblurcli.errors import OutputLostError, PhotoError, UsageError
 from deblurcli.loading import load
 from deblurcli.photo.atomic import remove_abandoned, replacing, scratch_folder
@@ -115,7 +115,7 @@ def test_outputs_are_not_found_as_inputs(shots: Path) -> None:
 
 
 def test_litter_is_passed_over(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    litter = ("@eaDir", "#recycle", "$RECYCLE.BIN", ".Trash-1000", "lost+found", "day two/@eaDir", "sharp")
+    litter = ("@eaDir", "#recycle", "$RECYCLE.BIN", ".Trash-1000", "lost+found", "@__thumb", "day two/@eaDir", "sharp")
     for name in litter:
         make_photo(shots / name / "x.png")
     make_photo(shots / "a.maps/mu.png")
@@ -162,6 +162,9 @@ def test_lists_in_any_encoding(shots: Path, encoding: str, end: str) -> None:
     assert read_list("list.txt") == names
     Path("list.txt").write_bytes(end.join(names[:2]).encode(encoding))
     assert read_list("list.txt") == names[:2]
+    Path("list.txt").write_bytes("\0".join([*names, ""]).encode(encoding))
+    if encoding not in ("utf-16-le", "utf-16-be"):  # which without a mark are known by their zero bytes
+        assert read_list("list.txt") == names
 
 
 def test_a_list_names_no_more_than_it_says(shots: Path) -> None:
@@ -171,6 +174,10 @@ def test_a_list_names_no_more_than_it_says(shots: Path) -> None:
     Path("list.txt").write_bytes(b"shots/a.png\n.\0\0\nshots/b.jpg\n")
     with pytest.raises(PhotoError, match="zero bytes"):
         find_photos(("@list.txt",))
+    for names in (("写真" * 8 + ".jpg\r\n").encode("utf-32-le"), "a.jpg".encode("utf-32-le")):  # whose dots mean here
+        Path("list.txt").write_bytes(names)
+        with pytest.raises(PhotoError, match="zero bytes"):
+            find_photos(("@list.txt",))
     Path("list.txt").write_bytes("shots/a.png\n".encode("utf-16")[:-1])
     with pytest.raises(PhotoError, match="damaged"):
         find_photos(("@list.txt",))
@@ -324,6 +331,9 @@ def test_own_outputs_among_the_photos_are_left_out(shots: Path, capsys: pytest.C
     assert [json.loads(line)["skipped"] for line in captured.out.splitlines()] == [True, True]
     assert Path("a-x.png").stat().st_mtime_ns == before
     assert run("a-x.png", "-o", "twice.png") == 0  # who names it means it
+    assert run("a.png", "a-x.png", "b-x.jpg", "--suffix=-y", "-v") == 0  # it goes by what they record, not by names
+    assert files(Path())[:3] == ["a-x.png", "a-y.png", "a.png"]
+    assert Path("b-x-y.jpg").is_file() and not Path("a-x-y.png").exists()  # what it was made of is not among them
     # A photo of somebody else's that is in the way is an original as ever.
     make_photo(Path("b-x.jpg"))
     assert run(*everything) == 2
@@ -347,11 +357,21 @@ def test_two_runs_share_the_work(slow_shots: Path) -> None:
 @pytest.mark.parametrize("depth", [8, 16, 32])
 def test_every_format_tells_that_it_is_finished(shots: Path, suffix: str, depth: int) -> None:
     command = ("shots/a.png", "-o", f"out{suffix}", "--depth", depth)
+    os.utime(shots / "a.png", (later := time.time() + 9 * 3600, later))  # a card from another time zone
     if run(*command) == 2:
         pytest.skip("it cannot hold that depth")
     before = Path(f"out{suffix}").stat().st_mtime_ns
     assert run(*command, "--skip-existing") == 0
     assert Path(f"out{suffix}").stat().st_mtime_ns == before
+
+
+def test_failures_are_listed_again_where_they_are_out_of_sight(
+    shots: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shots / "a.png").write_bytes(b"no photo")
+    monkeypatch.setattr(log, "SCREEN", 1)
+    assert run("shots", "-o", "sharp", "--recursive", "--jobs", 1) == 3
+    assert capsys.readouterr().err.count("is not a photo") == 2
 
 
 def test_failures_can_be_fed_back(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -363,7 +383,7 @@ def test_failures_can_be_fed_back(shots: Path, capsys: pytest.CaptureFixture[str
     assert ["error" in row for row in rows].count(True) == 1
     assert {row["weights"] for row in rows} == {"random"}
     assert all(len(row["sha256"]) == 64 for row in rows if "error" not in row)
-    assert captured.err.count("cut short") == 2  # when it happened, and in the table at the end
+    assert captured.err.count("cut short") == 1
     assert Path("failed.txt").read_text() == "shots/./day two/c.png\n"
     (shots / "day two/c.png").write_bytes(good)
     assert run("@failed.txt", "-o", "sharp", "--report", "failed.txt") == 0

@@ -290,10 +290,11 @@ def test_read_only_folder(photo: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "locked" in capsys.readouterr().err
 
 
-def test_missing_output_folder(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert deblur(photo, "-o", tmp_path / "nowhere" / "out.png") == 1
-    assert "nowhere: no such folder" in capsys.readouterr().err
-    assert not (tmp_path / "nowhere").exists()
+def test_missing_output_folders_are_made(photo: Path, tmp_path: Path) -> None:
+    assert deblur(photo, "-o", tmp_path / "new" / "er" / "out.png") == 0
+    assert (tmp_path / "new" / "er" / "out.png").is_file()
+    assert deblur(photo, "-o", tmp_path / "wrong" / "out.nonsense") == 2
+    assert not (tmp_path / "wrong").exists()
 
 
 def test_output_folder_that_cannot_be_made(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,9 @@ from deblurcli.backends.backend import Answer
 from deblurcli.cli import main
 from deblurcli.guard import is_sound
 from deblurcli.loading import load
+from deblurcli.patterns import keep_patterns
 from deblurcli.photo.photo import Photo
+from deblurcli.photo.transfer import to_float
 from deblurcli.restore import Deblurrer
 
 
@@ -123,3 +125,23 @@ def test_tiles_that_stay_broken_are_left_as_they_were() -> None:
     np.testing.assert_array_equal(change[:40, :40], 0)
     np.testing.assert_allclose(change[-40:, -40:], 0.04, atol=1e-6)
     assert all(np.isfinite(plane).all() for plane in result.maps.values())
+
+
+def test_fine_patterns_come_back_as_they_were() -> None:
+    codes = np.tile(np.resize(np.eye(3), (128, 3)) * 255, (128, 1, 1)).astype(np.uint8)
+    result = Deblurrer(NETWORK.backend, "none").restore(Photo(codes))
+    assert not result.failed
+    assert np.mean(result.photo.pixels == codes) > 0.9
+    assert "fine patterns" in result.warnings[0]
+
+
+def test_only_what_is_lost_is_put_back() -> None:
+    before = scene(side=256)
+    after = before.copy()
+    after[:, 128:] = before[:, 128:].mean(axis=1, keepdims=True) * 0.2 + before[:, 128:] * 0.8  # a little is lost
+    assert keep_patterns(before, after.copy(), to_float) == 0
+    stripes = before + np.where(np.arange(256) % 2, 0.2, -0.2).astype(np.float32)[:, None]
+    after = np.concatenate([stripes[:, :128], before[:, 128:]], axis=1)
+    assert 0.4 < keep_patterns(stripes, after, to_float) < 0.6
+    np.testing.assert_allclose(after[:, 160:], stripes[:, 160:], atol=1e-6)
+    np.testing.assert_array_equal(after[:, :96], stripes[:, :96])

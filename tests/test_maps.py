@@ -274,6 +274,13 @@ def test_released_weights_rank_right_and_are_calibrated_as_measured() -> None:
     assert calibration(release.network, "other") is None
 
 
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
+def test_examples_without_arguments_say_how_they_are_used(example: Path) -> None:
+    done = subprocess.run([sys.executable, example], capture_output=True, text=True)
+    assert done.returncode in (1, 2)
+    assert example.name in done.stderr and "Traceback" not in done.stderr
+
+
 def test_focus_aware_example(tmp_path: Path) -> None:
     photo = deblurcli.read_photo(ROOT / "examples/photo.jpg")
     deblurcli.write_photo(tmp_path / "in.png", Photo(np.ascontiguousarray(photo.pixels[:128, :160])))

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 from seeds import RGB, png
+
+from deblurcli.cli import main
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell and /dev/full")
 
 COMMANDS = {
     "help": "--help",
     "restore help": "restore --help",
-    "train help": "train --help",
     "weights list": "weights list",
     "weights info": "weights info iniknet-fast",
+    "version": "--version",
+    "recipes": "train --list",
     "plan": "a→b.png -o new.png --dry-run",
     "plan in json": "a→b.png -o new.png --dry-run --json",
     "wrong": "a→b.png --nonsense",
@@ -25,8 +31,8 @@ COMMANDS = {
 }
 ALL = [*COMMANDS, "photo"]
 COMMANDS["photo"] = "a→b.png -o out.png -v --overwrite --backend onnx --device cpu"
-PRINTS = {"help", "restore help", "train help", "weights list", "weights info", "plan", "plan in json"}
 FAILS = {"wrong": 2, "missing": 1}
+PRINTS = COMMANDS.keys() - FAILS.keys() - {"photo"}
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +81,8 @@ def test_photos_through_pipes_that_are_closed_or_full(folder: Path) -> None:
         done = shell(folder, line)
         assert done.returncode == 1
         assert done.stderr.startswith(b"error: standard "), done.stderr
+    done = shell(folder, "- -o pipe.png < /dev/zero")  # which never ends
+    assert (done.returncode, b"is not a photo" in done.stderr) == (1, True)
     done = shell(folder, "@- -o sharp/ <&-")
     assert (done.returncode, done.stderr.splitlines()[0]) == (1, b"error: standard input: is closed")
 
@@ -111,24 +119,63 @@ def test_a_user_without_name_and_home(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("place", "packages"),
-    [("s3://bucket/a.jpg", "s3fs"), ("gs://bucket/a.jpg", "gcsfs"), ("https://example.org/a.jpg", "aiohttp")],
+    [
+        ("s3://bucket/a.jpg", "s3fs"),
+        ("gs://bucket/a.jpg", "gcsfs"),
+        ("az://box/a.jpg", "adlfs"),
+        ("hf://a/b/c.jpg", "huggingface_hub"),
+        ("hdfs://box/a.jpg", "pyarrow"),
+        ("https://example.org/a.jpg", "aiohttp"),
+    ],
 )
-def test_storage_whose_package_is_missing(place: str, packages: str, folder: Path) -> None:
+def test_storage_whose_package_is_missing(
+    place: str, packages: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("upath", reason="the extra 'cluster' is not installed")
-    script = f"import sys; sys.modules['{packages}'] = None; from deblurcli.cli import main; main(sys.argv[1:])"
-    for line in ([place, "-o", "out.jpg"], ["a→b.png", "-o", place]):
-        command = [sys.executable, "-c", script, *line]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 1
-        what, hint = done.stderr.splitlines()
+    monkeypatch.setitem(sys.modules, packages, None)
+    for line in ([place, "-o", "out.jpg"], [str(folder / "a→b.png"), "-o", place]):
+        with pytest.raises(SystemExit) as ended:
+            main(line)
+        assert ended.value.code == 1
+        what, hint = capsys.readouterr().err.splitlines()
         assert what.startswith(f"error: {place}: needs Python packages") and packages in what
         assert packages in hint and ".[cluster]" in hint
+
+
+@pytest.mark.parametrize("place", ["nonsense://a/b.jpg", "github://a/b.jpg", "data://"])
+def test_storage_that_cannot_be_reached(place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("upath", reason="the extra 'cluster' is not installed")
+    with pytest.raises(SystemExit) as ended:
+        main([place, "-o", "out.jpg"])
+    assert ended.value.code == 1
+    assert "cannot be reached" in capsys.readouterr().err
+
+
+def test_what_has_to_be_on_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["a.png", "-o", "b.png", "--export-maps", "--maps-dir", "s3://bucket/maps"])
+    assert ended.value.code == 2
+    assert "is not on this machine" in capsys.readouterr().err
+
+
+def test_what_libraries_have_to_say_stays_with_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def talks() -> list[Any]:
+        warnings.warn("a library is worried", stacklevel=1)
+        logging.getLogger("library").warning("a library is worried")
+        return []
+
+    monkeypatch.setattr("deblurcli.weights.table.networks_in_order", talks)
+    monkeypatch.setattr(sys, "warnoptions", [])
+    with pytest.raises(SystemExit):
+        main(["weights", "list"])
+    assert "worried" not in capsys.readouterr().err
 
 
 def test_what_nobody_thought_of_is_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import deblurcli.cli as commands
     from deblurcli.weights import table
 
     def broken() -> None:
@@ -136,11 +183,11 @@ def test_what_nobody_thought_of_is_one_line(
 
     monkeypatch.setattr(table, "networks_in_order", broken)
     with pytest.raises(SystemExit) as ended:
-        commands.main(["weights", "list"])
+        main(["weights", "list"])
     assert ended.value.code == 1
     what, hint = capsys.readouterr().err.splitlines()
     assert what.startswith("error: KeyError: ")
     assert "report" in hint
     monkeypatch.setenv("DEBLUR_TRACEBACK", "1")
     with pytest.raises(KeyError):
-        commands.main(["weights", "list"])
+        main(["weights", "list"])

@@ -149,7 +149,8 @@ def test_the_recipe_decides_when_resumed_and_the_change_is_written_down(photos: 
 def test_networks_of_other_kinds_are_trained(
     network: str, config: dict[str, int], photos: torch.Tensor, tmp_path: Path
 ) -> None:
-    recipe = load_recipe(RECIPES / f"{network}.toml")
+    recipe = load_recipe(Path(network))
+    assert recipe == load_recipe(Path(f"{network}.toml")) == load_recipe(RECIPES / f"{network}.toml")
     recipe = replace(recipe, config=config, crop=32, batch=2, warmup=1, procedural=0.0)
     before = loop.start(recipe, CPU).network.state_dict()
     state = run(recipe, photos, tmp_path, 3)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from deblurcli.batch.storage import MARK as STORAGE_MARK
-from deblurcli.batch.storage import is_remote, place
+from deblurcli.batch.storage import is_folder, is_remote, place
 from deblurcli.errors import DeblurError, PhotoError
 from deblurcli.photo.formats.sniff import RAW_SUFFIXES, looks_like_photo
 
@@ -23,7 +23,8 @@ MARK = "/./"
 
 LITTER = frozenset(
     {"@eadir", "@recycle", "@recently-snapshot", "@sharebin", "#recycle", "#snapshot", "$recycle.bin", "recycler"}
-    | {"recycled", "lost+found", "system volume information", "network trash folder", "__macosx"}
+    | {"recycled", "lost+found", "system volume information", "network trash folder", "__macosx", "@__thumb", "@tmp"}
+    | {"@appstore", "@sharesnap", "~snapshot", "temporary items", "thevolumesettingsfolder", "found.000", "found.001"}
 )
 """Folders, in small letters, in which file servers and systems keep thumbnails and what was thrown away."""
 
@@ -94,7 +95,7 @@ def find_photos(
     for argument in _unlisted(arguments):
         try:
             path = place(argument)
-            if path.is_dir():
+            if is_folder(path):
                 photos = _remote(path, recursive) if is_remote(path) else _walk(found, path, recursive, is_output)
                 kept = _one_of_twins(photos, twins, found.left_out)
                 if not kept and not found.errors:
@@ -140,35 +141,33 @@ def read_list(name: str) -> list[str]:
         text = _text(content)
     except UnicodeDecodeError as error:
         raise PhotoError(name, "this list is damaged: it is not the text that its beginning says it is") from error
-    if text is not None:
-        return [line for line in re.split(r"[\r\n]+", text) if line.strip()]
-    # A name may hold line ends, where every name ends in a zero byte.
-    separated = b"\0" in content and (content.endswith(b"\0") or not re.search(rb"[\r\n]", content))
-    lines = content.split(b"\0") if separated else content.splitlines()
-    if not separated and b"\0" in content:
+    names = re.split("\0" if "\0" in text else r"[\r\n]+", text)
+    # Names may hold line ends where each ends in a zero byte. Text of other encodings has letters without any between.
+    whole = names[-1] == "" or not re.search(r"[\r\n]", text)
+    if "\0" in text and not (whole and all(name.strip() for name in names[:-1])):
         raise PhotoError(name, "this list is no text: it has zero bytes in its lines", "Save it as UTF-8.")
-    return [_named(line) for line in lines if line.strip()]
+    return [_named(name) for name in names if name.strip()]
 
 
-def _text(content: bytes) -> str | None:
-    """The text of a list that says how it is encoded, or is UTF-16 without saying so; None for any other."""
+def _text(content: bytes) -> str:
+    """The text of a list: as its beginning says, or else UTF-16 if it looks like that, or else names as they are."""
     for mark, encoding in _MARKS.items():
         if content.startswith(mark):
-            errors = "surrogateescape" if encoding == "utf-8" else "strict"
-            return content[len(mark) :].decode(encoding, errors)
+            text = content[len(mark) :]
+            return os.fsdecode(text) if encoding == "utf-8" else text.decode(encoding)
     high_bytes = {"utf-16-le": content[1::2], "utf-16-be": content[::2]}
     for encoding, high in high_bytes.items():
-        if len(content) % 2 == 0 and content.count(0) == high.count(0) > len(high) / 2:
+        in_a_row = re.search(rb"\0[^\0]\0[^\0]\0", content)  # as in a suffix
+        if len(content) % 2 == 0 and content.count(0) == high.count(0) and (in_a_row or high.count(0) > len(high) / 2):
             return content.decode(encoding)
-    return None
+    return os.fsdecode(content)
 
 
-def _named(line: bytes) -> str:
+def _named(name: str) -> str:
     """A name as the file system has it; of one that is not UTF-8, as Windows may have written it, if that is there."""
-    name = os.fsdecode(line)
     if not name.isprintable() and not os.path.lexists(name):
-        with suppress(UnicodeDecodeError):
-            if os.path.lexists(other := line.decode("cp1252")):
+        with suppress(UnicodeError):
+            if os.path.lexists(other := os.fsencode(name).decode("cp1252")):
                 return other
     return name
 

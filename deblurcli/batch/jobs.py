@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from deblurcli.batch.inputs import Source
-from deblurcli.batch.record import is_ours
+from deblurcli.batch.record import record_of, sum_of
 from deblurcli.batch.storage import fetched, is_remote, place
 from deblurcli.errors import OutputLostError, PhotoError, UsageError
 
@@ -118,7 +118,6 @@ def plan_jobs(
 
     Raises:
         UsageError: the output does not suit the inputs, is one of them, or is the same for two of them.
-        PhotoError: the output folder of a single file does not exist.
     """
     from deblurcli.photo.formats.table import WRITABLE_SUFFIXES, format_for
 
@@ -127,27 +126,34 @@ def plan_jobs(
         if names is not None:
             raise UsageError(f"{output}: a name for the output is there already", "Name a folder with -o.")
         format_for(output, format)
-        if not is_remote(output) and not output.parent.is_dir():
-            raise PhotoError(output.parent, "no such folder", "Make it first, or name another output.")
-        jobs = [Job(source.path, output) for source in sources]
+        to_make = None if is_remote(output) or output.parent.is_dir() else output.parent
+        jobs = [Job(source.path, output, root=to_make) for source in sources]
     else:
         if output is not None and output.suffix.lower() in WRITABLE_SUFFIXES and not output.is_dir():
             raise UsageError(f"{output}: several photos cannot go to one file", "Name a folder with -o.")
         names = names or Names(BESIDE if output is None else "{stem}")
         jobs = [Job(s.path, _target(s, output, names, format), s.root, output) for s in sources]
-        own = _own_outputs(jobs)
-        jobs = [job for job in jobs if real_path(job.source) not in own]
+        own = _own_results(jobs)
+        jobs = [job for job in jobs if job.source not in own]
         if left_out is not None:
-            left_out += [f"{output}: left out, as deblur made it of {source}" for output, source in own.items()]
+            left_out += [f"{result}: left out, as deblur made it of {source}" for result, source in own.items()]
     check_jobs(jobs)
     return jobs
 
 
-def _own_outputs(jobs: list[Job]) -> dict[Path, Path]:
-    """Sources that an earlier run made of others among them, as they themselves record, and what they were made of."""
-    sources = {real_path(job.source) for job in jobs}
+def _own_results(jobs: list[Job]) -> dict[Path, Path]:
+    """Photos that an earlier run made of others among them, as they themselves record, and what they were made of."""
+    if len(jobs) < 2:
+        return {}
     targets = {real_path(job.target): job.source for job in jobs}
-    return {path: source for path, source in targets.items() if path in sources and is_ours(path)}
+    looked_at = [job.source for job in jobs if not is_remote(job.source) or real_path(job.source) in targets]
+    records = {path: record for path in looked_at if (record := record_of(path))}
+    if not records:
+        return {}
+    # Those by other names, or in other folders, tell by the sum of what they were made of.
+    sums = {sum_of(path): path for path in looked_at if path.is_file()}
+    made = {path: sums[record.source] for path, record in records.items() if record.source in sums}
+    return made | {path: targets[real_path(path)] for path in records if real_path(path) in targets}
 
 
 def _target(source: Source, output: Path | None, names: Names, format: str | None) -> Path:

@@ -6,9 +6,12 @@ Times are no more than hints: cards are written by cameras in other time zones, 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from contextlib import suppress
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from deblurcli import __version__
 from deblurcli.batch.storage import fetched
@@ -19,7 +22,14 @@ if TYPE_CHECKING:
     from deblurcli.batch.one_photo import Options
     from deblurcli.restore import Deblurrer, Restoration
 
-_RECORD = re.compile(r"deblur [^;]* settings ([0-9a-f]{8})(?:, source ([0-9a-f]{8}))?")
+_SOFTWARE = re.compile(r"deblur [^;]* settings ([0-9a-f]{8})(?:, source ([0-9a-f]{8}))?")
+
+
+class Record(NamedTuple):
+    """Sums of the settings and of the source that a photo was made with; of the latter, if it says so."""
+
+    settings: str
+    source: str
 
 
 def description(deblurrer: Deblurrer, job: Job, options: Options, result: Restoration, source: Path) -> str:
@@ -31,37 +41,59 @@ def description(deblurrer: Deblurrer, job: Job, options: Options, result: Restor
     if result.approximate:
         text += f", approximate: in {result.tiles} tiles"
     settings = options.sum(job, backend.spec.name, deblurrer.weights, backend.precision)
-    return f"{text}, settings {settings}, source {sha256(source)[:8]}"
+    return f"{text}, settings {settings}, source {sum_of(source)}"
 
 
 def is_finished(job: Job, options: Options, network: str, weights: str, precision: str) -> bool:
     """Whether a photo's output, and its maps if they are wanted, were made of it with the same options and weights.
 
-    The output itself tells: its metadata say how it was made, and of what. That is compared where the photo is newer,
-    or seems to be. (A BMP file has no metadata: newer than the photo, it is taken for finished.)
+    The output itself tells: its metadata say how it was made, and of what. That is compared where the photo came to
+    this disk later, or seems to. (A BMP file has no metadata: if the photo came earlier, it is taken for finished.)
     """
     from deblurcli.photo.formats.table import FORMATS, format_for
 
     try:
-        newer = job.target.stat().st_mtime >= job.source.stat().st_mtime
+        source = job.source.stat()
+        # When this machine last wrote to the photo: cameras may be in another time zone.
+        written = source.st_ctime if os.name == "posix" else source.st_mtime
+        newer = job.target.stat().st_mtime >= written
         if options.export_maps and not (options.maps_folder(job) / "maps.json").is_file():
             return False
         if "exif" not in FORMATS[format_for(job.target, options.format)].holds:
             return newer
-        settings, source = _read(job.target)
-        if settings != options.sum(job, network, weights, precision):
+        record = record_of(job.target)
+        if record is None or record.settings != options.sum(job, network, weights, precision):
             return False
-        return newer or source == sha256(job.source)[:8]
+        return newer or record.source == sum_of(job.source)
     except (OSError, PhotoError):
         return False
 
 
-def is_ours(path: Path) -> bool:
-    """Whether this program made a photo, as far as the photo says so."""
+def record_of(path: Path) -> Record | None:
+    """What a photo records of how this program made it; None for one that does not, or cannot be read."""
+    from deblurcli.photo.decode import read_software
+
     try:
-        return bool(_read(path)[0])
+        with fetched(path) as local:
+            if not _may_have(local):
+                return None
+            said = _SOFTWARE.search(read_software(local))
     except PhotoError:
-        return False
+        return None
+    return Record(said[1], said[2] or "") if said else None
+
+
+def _may_have(path: Path) -> bool:
+    """Whether there is a record somewhere in a file. To look for it takes a moment, to decode a photo seconds."""
+    with suppress(OSError, ValueError), path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        return data.find(b", settings ") >= 0
+    return False
+
+
+def sum_of(path: Path) -> str:
+    """Eight letters that differ from file to file."""
+    with fetched(path) as local:
+        return sha256(local)[:8]
 
 
 def sha256(path: Path) -> str:
@@ -71,12 +103,3 @@ def sha256(path: Path) -> str:
         while part := file.read(2**20):
             digest.update(part)
     return digest.hexdigest()
-
-
-def _read(path: Path) -> tuple[str, str]:
-    """Sums of the settings and of the source that a photo was made with; empty where it does not say so."""
-    from deblurcli.photo.decode import read_software
-
-    with fetched(path) as local:
-        said = _RECORD.search(read_software(local))
-    return (said[1], said[2] or "") if said else ("", "")

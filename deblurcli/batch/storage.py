@@ -30,12 +30,14 @@ def place(name: str) -> Path:
         if isinstance(path, os.PathLike):
             return Path(path.path)
         _ = path.fs  # is made when it is asked for, of a package that may be missing
-    except ValueError as error:
-        raise PhotoError(name, f"is in no known kind of storage ({error})") from error
     except ImportError as error:
         packages = _packages(name.partition(MARK)[0])
+        if not packages and error.name and error.name != "upath":
+            packages = [error.name]
         what = f"needs Python packages that are not installed: {', '.join(packages) or 'universal-pathlib'}"
         raise PhotoError(name, what, installs("cluster", *packages)) from error
+    except Exception as error:  # of whatever kind the storage's library has
+        raise PhotoError(name, f"cannot be reached ({_reason(error)})", "Is its address right?") from error
     return path  # type: ignore[return-value]
 
 
@@ -53,6 +55,20 @@ def _packages(kind: str) -> list[str]:
 def is_remote(path: Path) -> bool:
     """Whether a place is elsewhere."""
     return not isinstance(path, os.PathLike)
+
+
+def is_folder(path: Path) -> bool:
+    """``Path.is_dir``, with errors in words.
+
+    Raises:
+        PhotoError: whoever keeps the files cannot be asked.
+    """
+    if not is_remote(path):
+        return path.is_dir()
+    try:
+        return path.is_dir()
+    except Exception as error:  # of whatever kind the storage's library has
+        raise PhotoError(str(path) or MARK, f"cannot be reached ({_reason(error)})", "Is its address right?") from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 
 import click
 from click_default_group import DefaultGroup
@@ -84,9 +85,10 @@ def main(arguments: list[str] | None = None) -> None:
     thought of ends in Python's own traceback, for those who look for it.
     """
     prepare_streams()
-    # What libraries log is for their makers: what matters to people becomes a warning or an error of ours.
-    for library in ("matplotlib", "PIL", "fsspec"):
-        logging.getLogger(library).addHandler(logging.NullHandler())
+    # What libraries log and warn of is for their makers: what matters to people becomes a warning or an error of ours.
+    logging.getLogger().addHandler(logging.NullHandler())
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
     try:
         code = cli.main(arguments, prog_name="deblur", standalone_mode=False)
         sys.stdout.flush()

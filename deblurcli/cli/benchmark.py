@@ -66,6 +66,6 @@ def benchmark(
             click.echo(f"{name}: {row['seconds per megapixel']:.2f} s per megapixel", err=True)
     if not rows:
         raise UsageError("nothing could be measured", "The lines above say why.")
-    click.echo(markdown(rows))
+    print(markdown(rows))
     if output:
         write_results(output, command_line(), {"rows": rows})

@@ -54,7 +54,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
         findings.append(finding)
         table.add_row(finding.what, finding.state, finding.details, style=colours[finding.state])
         if as_json:
-            click.echo(json.dumps(finding._asdict()))
+            print(json.dumps(finding._asdict()))
     if not as_json:
         table_console().print(table)
     if any(finding.state == BROKEN for finding in findings):

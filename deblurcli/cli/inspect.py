@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 from deblurcli.cli.messages import say, warn
-from deblurcli.cli.options import SCALES_HELP, ScalesType, TileType, network_options
+from deblurcli.cli.options import SCALES_HELP, LocalPath, ScalesType, TileType, network_options
 
 
 @click.command(short_help="Make a page that shows what was done to a photo, and why.")
-@click.argument("photo", type=click.Path(path_type=Path))
+@click.argument("photo", type=LocalPath(path_type=Path))
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="HTML file.  [default: NAME-inspected.html beside it]"
+    "-o", "--output", type=LocalPath(path_type=Path), help="HTML file.  [default: NAME-inspected.html beside it]"
 )
 @network_options
 @click.option("--tile", type=TileType(), default="auto", help="Side of the tiles; auto fits them into memory.")
@@ -57,8 +57,6 @@ def inspect(
         raise UsageError(f"{target}: a page is an HTML file", "Name one that ends in .html.")
     if target.exists() and not overwrite:
         raise PhotoError(target, "exists already", "--overwrite replaces it.")
-    if not target.parent.is_dir():
-        raise PhotoError(target.parent, "no such folder", "Make it first, or name another output.")
     read = read_photo(photo)
     deblurrer = load(network, weights, backend, device, precision)
     spec = deblurrer.backend.spec
@@ -84,6 +82,7 @@ def inspect(
             settings["note"] = " ".join(result.warnings)
         kernels = deblurrer.backend.kernels()
         shown = result.photo, result.maps, spec, kernels, photo.name, settings
+        target.parent.mkdir(parents=True, exist_ok=True)
         write_page(target, read, *shown, coarse=result.coarse, overwrite=overwrite)
     for warning in result.warnings:
         warn(f"{photo}: {warning}")

@@ -19,6 +19,9 @@ from deblurcli.errors import SOME_FAILED, DeblurError
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+SCREEN = 20
+"""Photos that may come after one that failed without another word on it at the end."""
+
 
 class Log:
     """Of one run.
@@ -29,6 +32,7 @@ class Log:
 
     def __init__(self, common: dict[str, Any], verbosity: int, as_json: bool, words: Callable[[str], str]) -> None:
         """``common`` is in the row of every photo, ``words`` puts messages into those that people know."""
+        self._since_failure = 0  # the first, in lines
         self.failed: list[tuple[Job, Outcome]] = []
         self.refused: list[DeblurError] = []
         self.restored = self.skipped = 0
@@ -94,6 +98,7 @@ class Log:
             return
         row = self._common | outcome.row
         with self._beside_bar():
+            self._since_failure += bool(self.failed)
             for warning in row.get("warnings", ()):
                 warn(self._words(f"{job.source}: {warning}"))
             if "error" in row:
@@ -117,7 +122,7 @@ class Log:
         if self.restored + len(self.failed) + self.skipped + len(left) < 2:
             return
         rest = f", {self.skipped} done before" * bool(self.skipped) + f", {len(left)} not begun" * bool(left)
-        if self.failed:
+        if self._since_failure > SCREEN:  # what was said of them is out of sight
             failures_table([(str(job.source), outcome.row["error"], outcome.hint) for job, outcome in self.failed])
         restored = f"{self.restored} photo{'s' * (self.restored != 1)} restored"
         say(f"{restored}, {len(self.failed)} failed{rest}", verbosity=self._verbosity)

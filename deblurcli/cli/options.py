@@ -8,7 +8,18 @@ from typing import Any
 import click
 
 from deblurcli.backends import BACKENDS, ONNX_DEVICES, PRECISIONS
+from deblurcli.batch.storage import MARK as STORAGE_MARK
 from deblurcli.networks.spec import DEFAULT_NETWORK, NETWORKS, trainable_networks
+
+
+class LocalPath(click.Path):
+    """A path of this machine: only photos and their results may lie elsewhere."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Text → a path."""
+        if STORAGE_MARK in str(value):
+            self.fail(f"'{value}' is not on this machine, where this has to be", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class TileType(click.ParamType):

@@ -64,7 +64,10 @@ def piped(photos: tuple[str, ...], output: str | None, format: str | None, as_js
         source = Path(photo)
         if photo == "-":
             source = folder / INPUT
+            head = sys.stdin.buffer.read(HEAD)
+            identify(Path(INPUT), head)  # what is no photo may have no end
             with source.open("wb") as file:
+                file.write(head)
                 shutil.copyfileobj(sys.stdin.buffer, file)
         target = output
         if output == "-":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from functools import partial
@@ -15,9 +14,10 @@ from deblurcli.backends import chosen_precision
 from deblurcli.batch.inputs import find_photos
 from deblurcli.batch.jobs import check_existing, plan_jobs, prepared, shard
 from deblurcli.batch.storage import MARK as STORAGE_MARK
-from deblurcli.batch.storage import place
+from deblurcli.batch.storage import is_folder, place
 from deblurcli.cli.options import (
     SCALES_HELP,
+    LocalPath,
     ScalesType,
     ShardType,
     TileType,
@@ -102,7 +102,7 @@ def picture_options(command: Any) -> Any:
             help="Size of exported maps of many planes, as averages over blocks; those of one keep all pixels.",
         ),
         click.option(
-            "--maps-dir", type=click.Path(path_type=Path), help="Folder for the maps' folders.  [default: beside]"
+            "--maps-dir", type=LocalPath(path_type=Path), help="Folder for the maps' folders.  [default: beside]"
         ),
         click.option(
             "--max-pixels", type=click.IntRange(1), metavar="N", help="Refuse photos of more pixels (200 million)."
@@ -143,7 +143,7 @@ def picture_options(command: Any) -> Any:
 )
 @click.option("--fail-fast", is_flag=True, help="Begin no further photo after one has failed.")
 @click.option(
-    "--report", "report_file", type=click.Path(), metavar="FILE", help="List what failed; @FILE feeds it back."
+    "--report", "report_file", type=LocalPath(), metavar="FILE", help="List what failed; @FILE feeds it back."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per photo on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors.")
@@ -175,8 +175,6 @@ def restore(
     finishes the photos in work, a second one gives them up. Exit codes: 0 done, 1 nothing could be done, 2 wrong usage,
     3 some photos failed, 130 interrupted.
     """
-    # Warnings about a result are printed with the photo's name.
-    logging.getLogger("deblurcli").addHandler(logging.NullHandler())
     settings["verbosity"] = 1 if verbose else -1 if quiet else 0
     with piped(photos, output, settings["format"], settings["as_json"]) as pipe:
         code = _run(pipe, settings)
@@ -250,7 +248,7 @@ def _jobs(pipe: Pipe, settings: dict[str, Any], options: Options, names: Names |
     from deblurcli.photo.formats.table import format_for
 
     output = pipe.output
-    if output is None and any(place(name).is_dir() for name in pipe.photos):
+    if output is None and any(is_folder(place(name)) for name in pipe.photos):
         raise UsageError("a folder needs an output folder", "Name one with -o.")
     skip = None if output is None or STORAGE_MARK in output else Path(output)
     found = find_photos(pipe.photos, recursive=settings["recursive"], twins=settings["twins"], skip=skip)

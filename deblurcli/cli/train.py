@@ -8,6 +8,16 @@ from pathlib import Path
 import click
 
 
+def _list(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if not wanted:
+        return
+    from deblurcli.training.recipes import about, recipes
+
+    for recipe in recipes():
+        print(f"{recipe.name:28}{about(recipe)}")
+    ctx.exit()
+
+
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--photos", required=True, type=click.Path(path_type=Path), help="Folder of sharp photos to train on.")
@@ -35,6 +45,7 @@ import click
 )
 @click.option("--compile", "compile_network", is_flag=True, help="Compile the network first; pays on GPUs.")
 @click.option("--every", type=float, default=10.0, show_default=True, help="Minutes between validations.")
+@click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List the recipes.")
 def train(
     recipe: Path,
     photos: Path,
@@ -61,7 +72,7 @@ def train(
 
     The second line goes on where the first stopped, the third finishes, the fourth trains given weights on photos of
     one's own. runs/a/best.safetensors are the weights that scored best on --valid, last.safetensors those at the
-    end. Recipes lie in deblurcli/training/recipes/; every change of a value on the way is written into the weights.
+    end. --list lists the recipes that come with deblur; every change of a value on the way is written into the weights.
     """
     until = time.monotonic() + 60 * (minutes or float("inf"))
 
@@ -82,10 +93,11 @@ def train(
     resuming = bool(saved_pieces(output))
     if resuming and weights:
         raise UsageError(f"{output}: this run has begun already, with its own weights", "Leave --weights out.")
+    wanted = load_recipe(recipe, changes)
     tiles = load_tiles(photos).to(target)
     soft = load_tiles(smooth).to(target) if smooth else None
     cases = validation_cases(valid) if valid else []
-    state = loop.start(load_recipe(recipe, changes), target, weights=weights, resuming=resuming)
+    state = loop.start(wanted, target, weights=weights, resuming=resuming)
     if resuming:
         state.load(output)
     if cooldown:

@@ -58,7 +58,7 @@ def list_() -> None:
                 "" if sharp is None else f"{sharp:.1f}",
             )
     table_console().print(table)
-    click.echo("\n'deblur weights fetch NETWORK.WEIGHTS' gets what is not fetched.")
+    print("\n'deblur weights fetch NETWORK.WEIGHTS' gets what is not fetched.")
 
 
 @weights.command()
@@ -129,7 +129,7 @@ def fetch(names: tuple[str, ...], mirror: str | None, accept_licence: bool, quie
 
             path = fetch(row, mirror, progress)
         say(f"{row.name}: licence {row.licence}, from {row.url}", verbosity=-1 if quiet else 0)
-        click.echo(path)
+        print(path)
 
 
 def _ask(row: Published) -> None:
@@ -223,7 +223,7 @@ def export(
     with replacing(output, overwrite=overwrite) as file:
         file.write(make_onnx(network_spec(network), weights, precision, format_, tile_size))
     note = ", restores at one size: darktable's tiles know of no others" if format_ == "dtmodel" else ""
-    click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB{note}")
+    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB{note}")
 
 
 @weights.command()
@@ -237,4 +237,4 @@ def verify() -> None:
 
     for release in catalog():
         release.verify()
-        click.echo(f"{release.network} {release.tag}: as released")
+        print(f"{release.network} {release.tag}: as released")

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from deblurcli.errors import UsageError
 from deblurcli.synthesis.pairs import SynthesisConfig
+from deblurcli.training.recipes import found
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -113,15 +114,18 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """Reads a TOML recipe.
 
     Args:
+        path: the file, or the name of one that comes with the program.
         changes: lines of TOML that replace values, like ``config.levels=1``.
 
     Raises:
         UsageError: the file is missing, it or a change is not TOML or has a key or a type no recipe has.
     """
     try:
-        recipe = from_dict(Recipe, tomllib.loads(path.read_text()), str(path))
+        text = found(path).read_text(encoding="utf-8")
+        recipe = from_dict(Recipe, tomllib.loads(text), str(path))
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})", "Recipes end in .toml.") from error
+        hint = "'deblur train --list' lists the recipes that come with deblur."
+        raise UsageError(f"{path}: cannot be read ({error.strerror})", hint) from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from error
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -69,7 +70,7 @@ def report(state: TrainingState, cases: list[Case], folder: Path, loss: float, p
     """Scores the averaged weights on ``cases``, writes them, also as the best if they are, and draws the pictures.
 
     Args:
-        loss: mean since the last report.
+        loss: mean since the last report; not a number before the first step.
     """
     began = time.monotonic()
     restore = in_rgb(averaged(state), state.recipe.network)
@@ -77,7 +78,8 @@ def report(state: TrainingState, cases: list[Case], folder: Path, loss: float, p
     row = {"step": float(state.step), "minutes": state.seconds / 60, "loss": loss}
     measured = scores(cases, restorer(restore, pictures.tiles.device, scales)) if cases else {}
     state.history.append(row | measured)
-    tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in state.history[-1].items()))
+    shown = {name: value for name, value in state.history[-1].items() if not math.isnan(value)}
+    tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in shown.items()))
     about = {"steps": state.step, "minutes": round(state.seconds / 60, 1), "processor": pictures.tiles.device.type}
     header = Header(
         network=state.recipe.network,

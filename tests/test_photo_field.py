@@ -68,6 +68,13 @@ def test_a_thumbnail_is_not_the_photo(tmp_path: Path) -> None:
     assert photo.warnings == ()
 
 
+def test_a_mask_is_not_the_photo(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(CODES[..., 0] > 100, photometric="minisblack", subfiletype=4, metadata=None)
+        tiff.write(CODES, photometric="rgb", metadata=None)
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif", strict=True).pixels, CODES)
+
+
 def test_a_photo_below_its_thumbnail(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
         tiff.write(CODES[::8, ::8], photometric="rgb", subfiletype=1, subifds=1, metadata=None)
@@ -264,8 +271,12 @@ def test_what_is_behind_a_jpeg_is_named(read: Callable[..., Photo]) -> None:
     assert read(jpeg() + b"whatever").warnings == (
         "8 bytes behind the picture were dropped: they are of no known kind.",
     )
-    with pytest.raises(PhotoError, match="further pictures behind"):
-        read(jpeg() + bytes(10) + jpeg(), strict=True)
+    heic = struct.pack(">I4s4s", 24, b"ftyp", b"heic")
+    for other in (jpeg(), b"\x89PNG\r\n\x1a\n", heic, b"Samsung's" + jpeg()):
+        with pytest.raises(PhotoError, match="further pictures behind"):
+            read(jpeg() + bytes(10) + other, strict=True)
+    with pytest.raises(PhotoError, match="a video"):
+        read(jpeg() + b"\x1aE\xdf\xa3webm", strict=True)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -305,6 +316,7 @@ def test_what_is_not_supported_is_not_called_damaged(tmp_path: Path, read: Calla
     cases = {
         "a.jpg": (plain[: frame + 4] + b"\x0c" + plain[frame + 5 :], "12 bits per channel"),
         "b.jpg": (bytes(imagecodecs.jpegls_encode(CODES)), "JPEG-LS"),
+        "e.jpg": (plain[: frame + 1] + b"\xc3" + plain[frame + 2 :], "lossless"),
         "c.jxr": (bytes(imagecodecs.jpegxr_encode(CODES)), "JPEG XR"),
         "d.avif": (avif(tmp_path, ipma=bytes(8)), "property tables"),
     }

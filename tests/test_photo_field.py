@@ -17,7 +17,10 @@ from PIL import Image
 
 from deblurcli import read_photo, write_photo
 from deblurcli.errors import PhotoError
+from deblurcli.photo.decoded import upright
 from deblurcli.photo.formats.boxes import box, boxes
+from deblurcli.photo.formats.gain_map import joined
+from deblurcli.photo.formats.jxl_header import read_header
 from deblurcli.photo.formats.segments import segment
 from deblurcli.photo.metadata import orientation as orientation_of
 from deblurcli.photo.metadata import photoshop_resource
@@ -63,6 +66,13 @@ def test_a_thumbnail_is_not_the_photo(tmp_path: Path) -> None:
     np.testing.assert_array_equal(photo.pixels, CODES)
     assert photo.exif and b"the photo" in photo.exif and b"small" not in photo.exif
     assert photo.warnings == ()
+
+
+def test_a_mask_is_not_the_photo(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(CODES[..., 0] > 100, photometric="minisblack", subfiletype=4, metadata=None)
+        tiff.write(CODES, photometric="rgb", metadata=None)
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif", strict=True).pixels, CODES)
 
 
 def test_a_photo_below_its_thumbnail(tmp_path: Path) -> None:
@@ -134,10 +144,11 @@ def test_what_no_reader_takes_is_named(format: str, read: Callable[..., Photo]) 
 # ---- AVIF, HEIC -----------------------------------------------------------------------------------------------------
 
 
-def avif(tmp_path: Path, **properties: bytes) -> bytes:
+def avif(tmp_path: Path, xmp: bytes | None = None, **properties: bytes) -> bytes:
     """An AVIF file whose main item has more properties; one that is called ``ipma`` becomes a second such table."""
-    write_photo(tmp_path / "plain.avif", Photo(CODES), quality=100)
-    parts = {kind: bytes(body) for kind, body in boxes(memoryview((tmp_path / "plain.avif").read_bytes()))}
+    write_photo(tmp_path / "plain.avif", Photo(CODES, xmp=xmp), quality=100)
+    whole = list(boxes(memoryview((tmp_path / "plain.avif").read_bytes())))
+    parts = {kind: bytes(body) for kind, body in whole}
     meta = {kind: bytes(body) for kind, body in boxes(memoryview(parts[b"meta"])[4:])}
     before = sum(8 + len(body) for body in meta.values())
     iprp = {kind: bytes(body) for kind, body in boxes(memoryview(meta[b"iprp"]))}
@@ -151,10 +162,11 @@ def avif(tmp_path: Path, **properties: bytes) -> bytes:
     meta[b"iprp"] = b"".join(box(kind, body) for kind, body in iprp.items()) + second
     grown = sum(8 + len(body) for body in meta.values()) - before
     places = bytearray(meta[b"iloc"])
-    struct.pack_into(">I", places, 14, struct.unpack_from(">I", places, 14)[0] + grown)
+    for at in range(14, len(places), 14):
+        struct.pack_into(">I", places, at, struct.unpack_from(">I", places, at)[0] + grown)
     meta[b"iloc"] = bytes(places)
-    whole = box(b"meta", bytes(4), *(box(kind, body) for kind, body in meta.items()))
-    return box(b"ftyp", parts[b"ftyp"]) + whole + box(b"mdat", parts[b"mdat"])
+    changed = box(b"meta", bytes(4), *(box(kind, body) for kind, body in meta.items()))
+    return b"".join(changed if kind == b"meta" else box(kind, bytes(body)) for kind, body in whole)
 
 
 def test_what_was_cropped_away_stays_away(tmp_path: Path, read: Callable[..., Photo]) -> None:
@@ -177,6 +189,39 @@ def test_heic_and_its_xmp_agree(orientation: int, tmp_path: Path) -> None:
     photo = read_photo(tmp_path / "a.heic")
     assert photo.xmp and b'tiff:Orientation="1"' in photo.xmp
     assert photo.exif is None or orientation_of(photo.exif) == 1
+
+
+STALE = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+TURNS = {1: (0, None), 2: (0, 1), 3: (2, None), 4: (0, 0), 5: (1, 0), 6: (3, None), 7: (3, 0), 8: (1, None)}
+"""EXIF orientation: how many right angles anticlockwise, then mirrored at which axis, as AVIF files state it."""
+
+
+def is_upright(photo: Photo, orientation: int) -> bool:
+    """Whether the pixels are, and all statements say so."""
+    assert photo.xmp
+    agree = b'tiff:Orientation="1"' in photo.xmp and (photo.exif is None or orientation_of(photo.exif) == 1)
+    return agree and np.array_equal(photo.pixels, upright(CODES, orientation))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_avif_is_turned_by_its_boxes(orientation: int, tmp_path: Path, read: Callable[..., Photo]) -> None:
+    angle, axis = TURNS[orientation]
+    turned = {"irot": bytes([angle])} | ({} if axis is None else {"imir": bytes([axis])})
+    assert is_upright(read(avif(tmp_path, STALE, **turned), "a.avif"), orientation)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_jxl_is_turned_by_its_header(orientation: int, read: Callable[..., Photo]) -> None:
+    encoded = imagecodecs.jpegxl_encode(CODES, lossless=True, usecontainer=True)
+    (stream,) = (bytes(body) for kind, body in boxes(memoryview(encoded)) if kind == b"jxlc")
+    colours, fields = read_header(stream).colours[1], read_header(stream).depth[0] - 1
+    end = colours + 3
+    old = f"{int.from_bytes(stream[2:], 'little'):0{8 * len(stream)}b}"[::-1]
+    extra = "1" + f"{orientation - 1:03b}"[::-1] + "000"
+    new = old[:fields] + extra + old[fields + 1 : colours] + "1" + old[colours:end]
+    packed = int(new[::-1], 2).to_bytes((len(new) + 7) // 8, "little")
+    parts = [box(b"xml ", STALE), box(b"jxlc", stream[:2] + packed + stream[2 + (end + 7) // 8 :])]
+    assert is_upright(read(encoded[:32] + b"".join(parts), "a.jxl"), orientation)
 
 
 # ---- JPEG -----------------------------------------------------------------------------------------------------------
@@ -226,8 +271,30 @@ def test_what_is_behind_a_jpeg_is_named(read: Callable[..., Photo]) -> None:
     assert read(jpeg() + b"whatever").warnings == (
         "8 bytes behind the picture were dropped: they are of no known kind.",
     )
-    with pytest.raises(PhotoError, match="further pictures behind"):
-        read(jpeg() + bytes(10) + jpeg(), strict=True)
+    heic = struct.pack(">I4s4s", 24, b"ftyp", b"heic")
+    for other in (jpeg(), b"\x89PNG\r\n\x1a\n", heic, b"Samsung's" + jpeg()):
+        with pytest.raises(PhotoError, match="further pictures behind"):
+            read(jpeg() + bytes(10) + other, strict=True)
+    with pytest.raises(PhotoError, match="a video"):
+        read(jpeg() + b"\x1aE\xdf\xa3webm", strict=True)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_gain_maps_are_turned_along(orientation: int, tmp_path: Path, read: Callable[..., Photo]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    said = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" hdrgm:GainMapMax="2.5"/>http://ns.adobe.com/hdr-gain-map/1.0/'
+    blocky = np.kron(np.arange(10, 250, 20, dtype=np.uint8).reshape(3, 4), np.ones((8, 8), np.uint8))
+    gain_map = BytesIO()
+    Image.fromarray(blocky).save(gain_map, "JPEG", quality=100, xmp=said)
+    xmp = MOTION_XMP.replace(b"MotionPhoto", b"GainMap").replace(b'"500"', b'"%d"' % len(gain_map.getvalue()))
+    photo = read(joined(jpeg(exif=exif, xmp=xmp), gain_map.getvalue()))
+    assert photo.gain_map and photo.xmp and photo.warnings == ()
+    pixels = np.asarray(Image.open(BytesIO(photo.gain_map))).astype(int)
+    assert np.abs(pixels - upright(blocky, orientation)).max() < 4
+    assert said in photo.gain_map and b'Item:Length="%d"' % len(photo.gain_map) in photo.xmp
+    write_photo(tmp_path / "b.jpg", photo)
+    assert read_photo(tmp_path / "b.jpg").gain_map == photo.gain_map
 
 
 def test_a_gain_map_that_is_gone_is_not_promised(tmp_path: Path) -> None:
@@ -249,6 +316,7 @@ def test_what_is_not_supported_is_not_called_damaged(tmp_path: Path, read: Calla
     cases = {
         "a.jpg": (plain[: frame + 4] + b"\x0c" + plain[frame + 5 :], "12 bits per channel"),
         "b.jpg": (bytes(imagecodecs.jpegls_encode(CODES)), "JPEG-LS"),
+        "e.jpg": (plain[: frame + 1] + b"\xc3" + plain[frame + 2 :], "lossless"),
         "c.jxr": (bytes(imagecodecs.jpegxr_encode(CODES)), "JPEG XR"),
         "d.avif": (avif(tmp_path, ipma=bytes(8)), "property tables"),
     }

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from test_photo_metadata import MAKER_NOTE, XMP, camera_exif, tags
+from test_photo_metadata import MAKER_NOTE, UPRIGHT, camera_exif, tags
 
 from deblurcli.errors import PhotoError
 from deblurcli.photo import metadata
@@ -61,10 +61,10 @@ def test_jxl_keeps_gray(tmp_path: Path, dtype: type) -> None:
 
 def test_jxl_keeps_metadata(tmp_path: Path) -> None:
     exif = metadata.with_size(metadata.make_upright(camera_exif()), 128, 96)
-    photo = Photo(smooth(), exif=exif, xmp=XMP, dpi=(300.0, 150.0))
+    photo = Photo(smooth(), exif=exif, xmp=UPRIGHT, dpi=(300.0, 150.0))
     assert write_photo(tmp_path / "a.jxl", photo, quality=100) == ()
     back = read_photo(tmp_path / "a.jxl")
-    assert (back.exif, back.xmp, back.dpi) == (exif, XMP, (300, 150))
+    assert (back.exif, back.xmp, back.dpi) == (exif, UPRIGHT, (300, 150))
 
 
 def test_jxl_refuses_colours_it_cannot_state(tmp_path: Path) -> None:
@@ -112,18 +112,18 @@ def test_jxl_headers(size: tuple[int, int], channels: int) -> None:
 
 
 def test_avif_of_deeper_photos_has_10_bits(tmp_path: Path) -> None:
-    photo = Photo(smooth(), icc=icc_profile("p3"), exif=camera_exif(), xmp=XMP)
+    photo = Photo(smooth(), icc=icc_profile("p3"), exif=camera_exif(), xmp=UPRIGHT)
     (warning,) = write_photo(tmp_path / "a.avif", photo, quality=100)
     assert "10 bits" in warning
     back = read_photo(tmp_path / "a.avif")
     assert back.pixels.dtype == np.uint16
     assert len(np.unique(back.pixels)) > 300
     assert np.abs(back.picture - photo.picture).max() <= 0.5 / 1023 + 1e-6
-    assert (back.icc, back.xmp) == (photo.icc, XMP)
+    assert (back.icc, back.xmp) == (photo.icc, UPRIGHT)
     assert tags(back.exif)[0x8769, 0x927C] == MAKER_NOTE
     with Image.open(tmp_path / "a.avif") as image:  # another reader finds them, too
         assert image.info["icc_profile"] == photo.icc
-        assert image.info["xmp"] == XMP
+        assert image.info["xmp"] == UPRIGHT
 
 
 @pytest.mark.parametrize("gray", [False, True])
@@ -183,11 +183,11 @@ def test_jpeg_2000_metadata(tmp_path: Path) -> None:
     size = struct.pack(">I", struct.unpack_from(">I", whole, header)[0] + len(colours) - old)
     whole = whole[:header] + size + whole[header + 4 : at] + colours + whole[at + old :]
     uuid = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-    extra = box(b"uuid", uuid, XMP) + box(b"uuid", b"JpgTiffExif->JP2", camera_exif())
+    extra = box(b"uuid", uuid, UPRIGHT) + box(b"uuid", b"JpgTiffExif->JP2", camera_exif())
     stream = whole.index(b"jp2c") - 4
     (tmp_path / "a.jp2").write_bytes(whole[:stream] + extra + whole[stream:])
     photo = read_photo(tmp_path / "a.jp2")
-    assert (photo.icc, photo.xmp) == (icc_profile("adobe"), XMP)
+    assert (photo.icc, photo.xmp) == (icc_profile("adobe"), UPRIGHT)
     assert tags(photo.exif)[0x010F] == "Make"
 
 

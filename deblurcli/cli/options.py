@@ -139,7 +139,9 @@ def photo_options(command: Any) -> Any:
             default="auto",
             help="Curve of the photos' values.  [default: auto, as the colour profile says, or else sRGB]",
         ),
-        click.option("--strict", is_flag=True, help="Refuse files of several pictures; else the first is taken."),
+        click.option(
+            "--strict", is_flag=True, help="Refuse files with further pictures or a video; else only the first is read."
+        ),
         click.option(
             "--strip",
             type=click.Choice(["gps", "all"]),

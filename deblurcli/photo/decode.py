@@ -66,9 +66,10 @@ def read_photo(
             else:
                 decoded = READERS[kind].read(path, file, max_pixels)
         if decoded.further:
+            taken = "the photo" if "video" in decoded.further else "the first"
             if strict:
-                raise PhotoError(path, f"refused: {decoded.further}", "Without --strict the first is taken.")
-            decoded.warnings.append(f"{decoded.further}; only the first was read.")
+                raise PhotoError(path, f"refused: {decoded.further}", f"Without --strict, {taken} is read.")
+            decoded.warnings.append(f"{decoded.further}; only {taken} was read.")
         return decoded.to_photo()
     except DeblurError:
         raise

@@ -68,20 +68,17 @@ class Decoded:
     def to_photo(self) -> Photo:
         """The finished Photo. Alpha and colours become separate, contiguous arrays."""
         self._drop_what_is_too_large()
-        exif, xmp, dpi, turn = self.exif or None, self.xmp or None, self.dpi, self.turn or 1
+        exif, xmp, dpi, turn, says = self.exif or None, self.xmp or None, self.dpi, self.turn or 1, bool(self.turn)
         samples = self.samples if self.samples.ndim == 3 else self.samples[..., np.newaxis]
         try:
+            says = says or bool(exif and metadata.states_orientation(exif))  # what XMP says is of no account then
             turn = self.turn or (metadata.orientation(exif) if exif else 1)
             samples = upright(samples, turn)
             exif = exif and metadata.with_size(metadata.make_upright(exif, turn), samples.shape[1], samples.shape[0])
         except metadata.DAMAGED:
             exif = None
             self.warnings.append("The EXIF data are damaged and were dropped.")
-        if turn != 1 and self.gain_map:
-            self.gain_map = None
-            xmp = xmp and metadata.xmp_without_item(xmp, "GainMap")
-            self.warnings.append("The HDR gain map was dropped: it is not upright.")
-        if turn != 1 and xmp:
+        if xmp and says:
             xmp = metadata.upright_xmp(xmp)
         if turn >= 5 and dpi:
             dpi = dpi[1], dpi[0]

@@ -58,6 +58,11 @@ def orientation(exif: bytes) -> int:
     return value if 1 <= value <= 8 else 1
 
 
+def states_orientation(exif: bytes) -> bool:
+    """Whether the block has an orientation tag."""
+    return ORIENTATION in _first_ifd(exif)[1]
+
+
 def unmarked(exif: bytes | None) -> bytes | None:
     """The block without ``MARK``; None where there is none."""
     return (exif or b"").removeprefix(MARK) or None
@@ -210,6 +215,13 @@ def xmp_without_item(xmp: bytes, kind: str) -> bytes:
     if kind == "GainMap":
         xmp = re.sub(rb"\s+hdrgm:\w+\s*=\s*(\"[^\"]*\"|'[^']*')", b"", xmp)
     return xmp
+
+
+def xmp_with_length(xmp: bytes, kind: str, length: int) -> bytes:
+    """The packet with another length in bytes of the part behind the picture that is of this kind."""
+    item = re.compile(rb"<[^<>]*:Semantic\s*=\s*[\"']" + kind.encode() + rb"[\"'][^<>]*>")
+    number = re.compile(rb"(:Length\s*=\s*[\"'])\d+")
+    return item.sub(lambda found: number.sub(rb"\g<1>%d" % length, found[0]), xmp)
 
 
 def with_size(exif: bytes, width: int, height: int) -> bytes:

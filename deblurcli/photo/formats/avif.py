@@ -17,7 +17,7 @@ from deblurcli.photo.formats.boxes import box, boxes, find
 from deblurcli.photo.formats.items import lost
 from deblurcli.photo.formats.shape import Format
 from deblurcli.photo.formats.sniff import CONVERT, check_size
-from deblurcli.photo.metadata import unmarked
+from deblurcli.photo.metadata import orientation, unmarked
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import full_range, to_float
 
@@ -48,7 +48,10 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
         samples = samples[0] if samples.ndim == 4 else samples
         samples = samples[_clean_aperture(data, *samples.shape[:2])]
     exif = unmarked(image.info.get("exif"))
-    decoded = Decoded("avif", samples, lost(data), image.info.get("icc_profile"), exif, image.info.get("xmp"))
+    turn = orientation(exif) if exif else 1
+    decoded = Decoded(
+        "avif", samples, lost(data), image.info.get("icc_profile"), exif, image.info.get("xmp"), turn=turn
+    )
     bits, decoded.cicp = _properties(data)
     decoded.samples = full_range(samples, bits) if samples.dtype == np.uint16 else samples
     decoded.take_cicp()

@@ -1,25 +1,33 @@
 """HDR gain maps in JPEG files (Ultra HDR, ISO 21496-1): a second, small JPEG behind the picture that HDR screens apply.
 
-The picture's change is no matter to it, so it goes along byte for byte. An index (CIPA DC-007, multi-picture format)
-says where it is.
+The picture's change is no matter to it, so it goes along byte for byte, unless the picture is turned. An index (CIPA
+DC-007, multi-picture format) says where it is.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from io import BytesIO
 from mmap import ACCESS_READ, mmap
 from typing import BinaryIO
 
+import numpy as np
+
+from deblurcli.photo.decoded import upright
 from deblurcli.photo.formats import ifd
-from deblurcli.photo.formats.segments import segment
-from deblurcli.photo.limits import LARGEST_PART
+from deblurcli.photo.formats.pillow import encode
+from deblurcli.photo.formats.segments import JpegFile, segment
+from deblurcli.photo.limits import LARGEST_PART, MAX_SCANS
 
 INDEX = b"MPF\0"
 ISO_MARK = b"urn:iso:std:iso:ts:21496:-1\0"
 _MARKS = (b"http://ns.adobe.com/hdr-gain-map/", ISO_MARK)
 MAX_PICTURES = 10
 """Of those that an index lists, looked at."""
-APP2 = 0xE2
+APP1, APP2 = 0xE1, 0xE2
+_ABOUT = (APP1, APP2)
+JFIF_END = 20
 _VERSION, _NUMBER, _ENTRIES = 0xB000, 0xB001, 0xB002
 
 
@@ -41,6 +49,29 @@ def read_gain_map(file: BinaryIO) -> tuple[bytes | None, int]:
             if picture[:2] == b"\xff\xd8" and len(picture) == size and any(mark in picture[: 2**16] for mark in _MARKS):
                 return picture, len(places)
         return None, len(places)
+
+
+def turned(gain_map: bytes, orientation: int, largest: int) -> bytes:
+    """The gain map of a photo whose EXIF ``orientation`` becomes 1. What it says of itself stays.
+
+    Raises:
+        Exception: it cannot be decoded, or was made to keep the decoder busy: it has more than ``largest`` pixels.
+    """
+    image = JpegFile(BytesIO(gain_map))
+    if image.width * image.height > largest or gain_map.count(b"\xff\xda") > MAX_SCANS:
+        raise ValueError("too large")
+    samples = upright(np.asarray(image), orientation)
+    encoded = bytes(encode(np.ascontiguousarray(samples), "JPEG", quality=95, subsampling="4:4:4"))
+    about = b"".join(part for kind, part in _first_segments(gain_map) if kind in _ABOUT)
+    return encoded[:JFIF_END] + about + encoded[JFIF_END:]
+
+
+def _first_segments(jpeg: bytes) -> Iterator[tuple[int, bytes]]:
+    position = 2
+    while 0xE0 <= jpeg[position + 1] <= 0xEF:
+        end = position + 2 + struct.unpack_from(">H", jpeg, position + 2)[0]
+        yield jpeg[position + 1], jpeg[position:end]
+        position = end
 
 
 def _entries(block: memoryview) -> list[tuple[int, int]]:

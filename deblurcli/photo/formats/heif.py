@@ -11,7 +11,7 @@ from deblurcli.errors import PhotoError, installs
 from deblurcli.photo.decoded import Decoded
 from deblurcli.photo.formats.items import lost
 from deblurcli.photo.formats.sniff import CONVERT, check_size
-from deblurcli.photo.metadata import unmarked, upright_xmp
+from deblurcli.photo.metadata import unmarked
 from deblurcli.photo.transfer import full_range
 
 EXTRA = f"{installs('heif')} reads them; or convert it to JPEG, PNG or TIFF first."
@@ -36,8 +36,7 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     exif = unmarked(info.get("exif"))
     file.seek(0)
     # Pixels are upright already.
-    xmp = upright_xmp(info.get("xmp") or b"") or None
-    decoded = Decoded("heif", samples, lost(file.read()), info.get("icc_profile"), exif, xmp, turn=1)
+    decoded = Decoded("heif", samples, lost(file.read()), info.get("icc_profile"), exif, info.get("xmp"), turn=1)
     if profile := info.get("nclx_profile"):
         decoded.cicp = (profile["color_primaries"], profile["transfer_characteristics"])
         decoded.take_cicp()

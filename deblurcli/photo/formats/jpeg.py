@@ -12,11 +12,20 @@ from typing import BinaryIO
 from deblurcli.photo.colour import cmyk_to_rgb
 from deblurcli.photo.decoded import Decoded, Samples
 from deblurcli.photo.formats import pillow
-from deblurcli.photo.formats.gain_map import joined, read_gain_map
+from deblurcli.photo.formats.gain_map import joined, read_gain_map, turned
 from deblurcli.photo.formats.segments import JpegFile, behind_picture, holds_video, open_jpeg, segment, with_end
 from deblurcli.photo.formats.shape import Format, Parts
 from deblurcli.photo.formats.sniff import check_size
-from deblurcli.photo.metadata import IPTC_RESOURCE, MARK, other_resources, photoshop_resource, xmp_without_item
+from deblurcli.photo.metadata import (
+    DAMAGED,
+    IPTC_RESOURCE,
+    MARK,
+    orientation,
+    other_resources,
+    photoshop_resource,
+    xmp_with_length,
+    xmp_without_item,
+)
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import icc_profile
 
@@ -74,6 +83,7 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     decoded.xmp_extension = joined_extension(map(bytes, extension))
     if extension and decoded.xmp_extension is None:
         decoded.warnings.append("The extended part of the XMP data is damaged and was dropped.")
+    _turn_gain_map(decoded)
     decoded.iptc = image.info.get("photoshop", {}).get(IPTC_RESOURCE)
     decoded.comment = parts.take("COM")
     return decoded
@@ -96,6 +106,23 @@ def write(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> list[
     )
     file.write(joined(bytes(encoded), photo.gain_map) if photo.gain_map else encoded)
     return []
+
+
+def _turn_gain_map(decoded: Decoded) -> None:
+    """Turns the gain map as ``to_photo`` will turn the photo."""
+    try:
+        turn = orientation(decoded.exif) if decoded.exif else 1
+    except DAMAGED:
+        return
+    if turn == 1 or decoded.gain_map is None:
+        return
+    try:
+        decoded.gain_map = turned(decoded.gain_map, turn, decoded.samples.size)
+        decoded.xmp = decoded.xmp and xmp_with_length(decoded.xmp, "GainMap", len(decoded.gain_map))
+    except Exception:  # decoders raise all sorts of things on damaged files
+        decoded.gain_map = None
+        decoded.xmp = decoded.xmp and xmp_without_item(decoded.xmp, "GainMap")
+        decoded.warnings.append("The HDR gain map is damaged and was dropped.")
 
 
 def _named(image: JpegFile) -> Iterator[tuple[str, bytes]]:

@@ -17,7 +17,6 @@ from deblurcli.photo.formats.boxes import box, boxes
 from deblurcli.photo.formats.jxl_header import read_header, restated
 from deblurcli.photo.formats.shape import Format, Parts
 from deblurcli.photo.formats.sniff import CONVERT, check_size
-from deblurcli.photo.metadata import upright_xmp
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import SPACES, Space, icc_profile, profile_of
 from deblurcli.photo.transfer import to_float
@@ -50,8 +49,6 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     decoded = Decoded("jxl", imagecodecs.jpegxl_decode(data, index=0), parts, icc, exif, parts.take("xml "), turn=1)
     decoded.cicp = header.cicp
     decoded.take_resolution()
-    if header.turned and decoded.xmp:
-        decoded.xmp = upright_xmp(decoded.xmp)
     if header.animated:
         decoded.further = "It is an animation"
     return decoded

@@ -19,12 +19,17 @@ from deblurcli.photo.formats.sniff import CONVERT, COPY_AGAIN
 from deblurcli.photo.limits import LARGEST_METADATA, MAX_GAP, MAX_PARTS, MAX_SCANS
 
 STRIP = "Remove its metadata, for instance with exiftool, or save it again."
-_VIDEO = re.compile(rb"MotionPhoto_Data|ftyp(?:mp4|isom|iso\d|qt  |avc1|hvc1|M4V|3gp)")
+_VIDEO = re.compile(
+    rb"MotionPhoto_Data|ftyp(?:mp4|isom|iso\d|qt  |avc1|hvc1|M4V|3gp)|\x1aE\xdf\xa3|RIFF....AVI ", re.DOTALL
+)
+_PICTURE = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n|ftyp(?:hei|hev|mif1|avi)|RIFF....WEBP|II\*\0|MM\0\*", re.DOTALL)
 START_OF_SCAN, END_OF_IMAGE, JPEG_LS = 0xDA, b"\xff\xd9", 0xF7
 _ANYTHING = (bytes([0x55]) * 64, bytes([0xAA]) * 64, bytes(range(16, 240, 7)) * 2, b"\xfe\x7d" * 32)
 """Bytes that mean something else to whatever code."""
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Segments that begin with how many bits a sample has."""
+_LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
+_HIERARCHICAL = {0xC5, 0xC6, 0xCD, 0xCE}
 # Pillow steps over the bodies of these, and over everything else byte by byte.
 _WITH_BODY = {marker & 0xFF for marker, (_, _, handler) in MARKER.items() if handler}
 _MARKER = re.compile(rb"\xff([^\x00\xff])")
@@ -98,13 +103,16 @@ def _check_coding(path: Path, frame: int, bits: int) -> None:
     """Refuse what no decoder here knows; ``frame`` is a segment's kind, ``bits`` the first byte of its body."""
     if frame == JPEG_LS:
         raise PhotoError(path, "is a JPEG-LS picture, which is not supported", f"FFmpeg opens it. {CONVERT}")
+    if frame in _LOSSLESS | _HIERARCHICAL:
+        kind = "lossless" if frame in _LOSSLESS else "hierarchical"
+        raise PhotoError(path, f"is a {kind} JPEG picture, which is not supported", f"GDCM opens it. {CONVERT}")
     if frame in _FRAMES and bits != 8:
         hint = f"GDAL and libjpeg-turbo's djpeg open it. {CONVERT}"
         raise PhotoError(path, f"is a JPEG picture of {bits} bits per channel, which is not supported", hint)
 
 
 class Behind(NamedTuple):
-    """What follows a picture in its file: whether that begins like another picture, or how many bytes it is."""
+    """What follows a picture in its file: whether another picture is in it, and how many bytes it is."""
 
     picture: bool
     rest: int
@@ -124,7 +132,7 @@ def behind_picture(file: BinaryIO, scan: int) -> Behind | None:
         found = re.compile(rb"[^\0\r\n]").search(data, end + 2)
         if found is None:
             return Behind(False, 0)
-        return Behind(data[found.start() : found.start() + 3] == b"\xff\xd8\xff", len(data) - found.start())
+        return Behind(bool(_PICTURE.search(data, found.start())), len(data) - found.start())
 
 
 def holds_video(file: BinaryIO, scan: int) -> bool:

@@ -82,7 +82,8 @@ def identify(path: Path, head: bytes) -> str:
     if head[4:8] == b"ftyp" and (kind := _brand(head)):
         return kind
     if what := _describe(head):
-        raise PhotoError(path, f"is {what}, which is not supported yet", CONVERT)
+        opens = "Photos of Windows opens it. " if "JPEG XR" in what else ""
+        raise PhotoError(path, f"is {what}, which is not supported yet", opens + CONVERT)
     raise PhotoError(path, f"is not a photo: {_content(head)}", READABLE)
 
 

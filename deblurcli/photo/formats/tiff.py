@@ -37,7 +37,7 @@ MAX_PAGES = 100
 _CARRIED = {XMP, IPTC, RESOURCES, ICC, metadata.ORIENTATION, 282, 283, 296}
 _STORAGE = {254, 255, *range(256, 260), *range(262, 267), 273, *range(277, 282), 284, *range(288, 294), 297, 317, 320}
 _STORAGE |= {*range(321, 326), *range(330, 335), *range(336, 344), 347, *range(512, 522), *range(529, 533)}
-_STORAGE |= {50838, 50839, 59932}  # what tifffile and ImageJ keep, and padding
+_STORAGE |= {50674, 50838, 50839, 59932}  # what tifffile and ImageJ keep, and padding
 BUFFER = 2**24
 """Bytes of compressed strips or tiles that are read ahead."""
 JPEG_CODECS = (6, 7, 34892)
@@ -117,7 +117,7 @@ def main_page(tiff: tifffile.TiffFile) -> TiffPage:
     """The first page, or, where that is a small copy of another, the largest page that is not; SubIFDs count, too."""
     first = tiff.pages.first
     assert isinstance(first, TiffPage)
-    if not first.is_reduced:
+    if not (first.is_reduced or first.is_mask):
         return first
     pages = [*_some(tiff.pages), *_some(first.pages)]
     whole = [page for page in pages if not (page.is_reduced or page.is_mask)]
@@ -185,7 +185,7 @@ def _read_metadata(path: Path, file: BinaryIO, tiff: tifffile.TiffFile, page: Ti
         decoded.xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
     if "XResolution" in page.tags and "YResolution" in page.tags:
         decoded.dpi = metadata.sensible_dpi(*page.resolution, unit=page.resolutionunit)
-    if sum(not page.is_reduced for page in _some(tiff.pages)) > 1:
+    if sum(not (page.is_reduced or page.is_mask) for page in _some(tiff.pages)) > 1:
         decoded.further = f"The file has {len(tiff.pages)} pages"
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from deblurcli.arrays import Picture
+from deblurcli.errors import installs
 from deblurcli.evaluation.bench import Blurred, inside
 from deblurcli.evaluation.metrics import psnr
 from deblurcli.photo.transfer import linear_to_srgb, srgb_to_linear, to_codes, to_float
@@ -29,7 +30,7 @@ BALANCES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # of smoothness against fidelity
 
 def why_no_deconvolution() -> str:
     """In words why there are no oracle baselines here; empty if there are."""
-    return "" if find_spec("skimage") else "scikit-image is not installed (pip install 'deblurcli[metrics]')"
+    return "" if find_spec("skimage") else f"scikit-image is not installed: {installs('metrics')}"
 
 
 def unsharp(picture: Picture) -> Picture:

@@ -12,7 +12,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from deblurcli.errors import UsageError
+from deblurcli.errors import UsageError, installs
 from deblurcli.evaluation.metrics import similarity
 from deblurcli.networks.restored import Restored
 from deblurcli.synthesis.pairs import Pairs
@@ -59,7 +59,7 @@ def perceptual(restored: Tensor, sharp: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _lpips(device: torch.device) -> nn.Module:
-    hint = "Run 'pip install lpips', or train with loss.lpips = 0."
+    hint = f"{installs('metrics')}; or train with loss.lpips = 0."
     try:
         import lpips  # pyright: ignore[reportMissingImports] # in no extra: nothing else needs it
 

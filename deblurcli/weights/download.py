@@ -59,7 +59,7 @@ def download(url: str, file: BinaryIO, progress: Progress | None = None) -> None
             pauses = iter(PAUSES)
         pause = next(pauses, None)
         if pause is None:
-            raise WeightsError(f"{url}: {problem}", "Try again later: it goes on where it stopped. Or use a mirror.")
+            raise WeightsError(f"{url}: {problem}", f"Try again later: it goes on where it stopped. Or {MIRROR}.")
         time.sleep(pause)
 
 
@@ -102,7 +102,10 @@ def _write(file: BinaryIO, chunk: bytes) -> None:
         raise WeightsError(f"{file.name}: cannot be written ({error.strerror})", "Make room on the disk.") from error
 
 
+MIRROR = "name a mirror with --from, or in the environment with DEBLUR_MIRROR"
+
+
 def _hint(error: HTTPError) -> str:
     if error.code in (401, 403, 407):
         return "A proxy or mirror may want to know who you are."
-    return "If it has moved, get the file yourself and use 'deblur weights import', or name a mirror with --from."
+    return "If it has moved, get the file yourself and use 'deblur weights import'; or " + MIRROR + "."

@@ -93,8 +93,13 @@ def test_released_weights_are_what_the_catalog_says(release: Release) -> None:
     assert release.network in NETWORKS
 
 
+def released() -> Iterator[Path]:
+    """Files in weights/ for users; what lies in weights/training is only for who trains on."""
+    return (file for file in (ROOT / "weights").iterdir() if file.is_file() and file.suffix != ".md")
+
+
 def test_every_weights_file_is_in_the_catalog() -> None:
-    files = {file for file in (ROOT / "weights").iterdir() if file.suffix != ".md"}
+    files = set(released())
     assert files == {path for release in catalog() for path in (release.path, release.onnx_path) if path}
 
 
@@ -117,9 +122,8 @@ def source_files() -> Iterator[str]:
     for file in (ROOT / "deblurcli").rglob("*"):
         if file.is_file() and "__pycache__" not in file.parts:
             yield file.relative_to(ROOT).as_posix()
-    for file in (ROOT / "weights").iterdir():
-        if file.suffix != ".md":
-            yield f"deblurcli/weights/released/{file.name}"
+    for file in released():
+        yield f"deblurcli/weights/released/{file.name}"
 
 
 def test_wheel_holds_the_program_and_nothing_else(wheel: set[str]) -> None:

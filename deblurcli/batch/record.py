@@ -85,6 +85,8 @@ def record_of(path: Path) -> Record | None:
 
 def _may_have(path: Path) -> bool:
     """Whether there is a record somewhere in a file. To look for it takes a moment, to decode a photo seconds."""
+    if not path.is_file():  # from a named pipe nothing may ever come
+        return False
     with suppress(OSError, ValueError), path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
         return data.find(b", settings ") >= 0
     return False

@@ -37,7 +37,7 @@ def place(name: str) -> Path:
         what = f"needs Python packages that are not installed: {', '.join(packages) or 'universal-pathlib'}"
         raise PhotoError(name, what, installs("cluster", *packages)) from error
     except Exception as error:  # of whatever kind the storage's library has
-        raise PhotoError(name, f"cannot be reached ({_reason(error)})", "Is its address right?") from error
+        raise _unreachable(name, error) from error
     return path  # type: ignore[return-value]
 
 
@@ -50,6 +50,10 @@ def _packages(kind: str) -> list[str]:
     known = known_implementations.get(kind, {})
     package = known.get("class", "").partition(".")[0]
     return re.findall(r'"([\w-]+)"', known.get("err", "")) if package == "fsspec" else [package] * bool(package)
+
+
+def _unreachable(name: str, error: Exception) -> PhotoError:
+    return PhotoError(name, f"cannot be reached ({_reason(error)})", "Is its address right?")
 
 
 def is_remote(path: Path) -> bool:
@@ -68,7 +72,7 @@ def is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
     except Exception as error:  # of whatever kind the storage's library has
-        raise PhotoError(str(path) or MARK, f"cannot be reached ({_reason(error)})", "Is its address right?") from error
+        raise _unreachable(str(path) or MARK, error) from error
 
 
 @contextmanager

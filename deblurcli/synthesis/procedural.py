@@ -65,7 +65,7 @@ def round_bodies(count: int, size: int, generator: torch.Generator) -> tuple[Ten
         linear, matte = _lit_body(size, rng, _palette(rng, 12)[rng.integers(12)], *_light(rng))
         colours.append(linear)
         mattes.append(matte)
-    encoded = linear_to_srgb(torch.from_numpy(np.stack(colours).astype(np.float32)).clamp(0, 1))
+    encoded = linear_to_srgb(torch.from_numpy(np.stack(colours).astype(np.float32)))
     return encoded.permute(0, 3, 1, 2), torch.from_numpy(np.stack(mattes).astype(np.float32)).unsqueeze(1)
 
 

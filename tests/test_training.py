@@ -293,6 +293,8 @@ def test_pictures_are_mixed_as_the_recipe_says(photos: torch.Tensor) -> None:
     assert not all_pictures(photos, None, replace(SMALL, smooth=0.25)).in_focus.any()
     with pytest.raises(UsageError, match="below 1"):
         all_pictures(photos, photos, replace(SMALL, procedural=0.5, smooth=0.5))
+    with pytest.raises(UsageError, match="share of it is 0"):
+        all_pictures(photos, photos, SMALL)
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

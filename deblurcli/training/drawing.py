@@ -56,8 +56,10 @@ def all_pictures(photos: Tensor, smooth: Tensor | None, recipe: Recipe) -> Pictu
         photos, smooth: (N, 3, H, H) uint8.
 
     Raises:
-        UsageError: the shares leave nothing to ``photos``.
+        UsageError: the shares leave nothing to ``photos``, or ``smooth`` has none.
     """
+    if smooth is not None and not recipe.smooth:
+        raise UsageError("--smooth is given, but the recipe's share of it is 0", "Add --set smooth=0.08, for example.")
     drawn_share, smooth_share = recipe.procedural, recipe.smooth if smooth is not None else 0.0
     rest = 1 - drawn_share - smooth_share
     if min(drawn_share, smooth_share) < 0 or rest <= 0:

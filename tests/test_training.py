@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 from types import ModuleType
 
 import numpy as np
@@ -247,13 +248,45 @@ def test_weights_are_trained_on(photos: torch.Tensor, tmp_path: Path) -> None:
         assert torch.equal(value, state.network.state_dict()[name]), name
         assert torch.equal(value, state.average[name]), name
     with pytest.raises(WeightsError, match="not what the recipe trains") as refused:
-        loop.start(replace(SMALL, config=SMALL.config | {"atoms": 6}), CPU, weights=file)
+        loop.start(replace(SMALL, config=SMALL.config | {"atoms": 3}), CPU, weights=file)
     assert refused.value.hint == "Add --set config.atoms=4"
     # Settings that are the defaults may be given or left out.
     released = tag_of(network_spec("iniknet-fast"))
     loop.start(load_recipe(RECIPES / "iniknet-fast.toml", ["config.levels=4"]), CPU, weights=released)
     with pytest.raises(WeightsError, match="not for 'iniknet'"):
         loop.start(Recipe(network="iniknet"), CPU, weights=file)
+
+
+@pytest.mark.parametrize(
+    ("larger", "tolerance"),
+    [({"depths": [1, 3, 2]}, 0.0), ({"widths": [8, 8, 12]}, 1e-6), ({"widths": [12, 16, 8], "levels": 3}, 1e-6)],
+)
+def test_a_network_grows_without_losing_what_it_knows(
+    larger: dict[str, Any], tolerance: float, photos: torch.Tensor, tmp_path: Path
+) -> None:
+    run(SMALL, photos, tmp_path / "small", 3)
+    file = str(tmp_path / "small/last.safetensors")
+    small, _ = load_network(network_spec("iniknet-fast"), file)
+    recipe = replace(SMALL, config=SMALL.config | larger)
+    state = loop.start(recipe, CPU, weights=file)
+    with torch.inference_mode():
+        before, after = (network.eval()(photos[:2] / 255.0).picture for network in (small, state.network))
+    assert (before - photos[:2] / 255.0).abs().max() > 1e-5  # it does something that could be lost
+    assert (before - after).abs().max() <= tolerance
+    # What is new learns.
+    start = {name: value.clone() for name, value in state.network.state_dict().items()}
+    loop.train(state, photos, [], tmp_path / "large", steps=3)
+    learned = [k for k, v in state.network.state_dict().items() if not torch.equal(v, start[k])]
+    grew = {k for k, v in start.items() if k not in small.state_dict() or v.shape != small.state_dict()[k].shape}
+    assert grew and grew & set(learned)
+
+
+def test_a_network_of_another_kind_is_no_room_to_grow(photos: torch.Tensor, tmp_path: Path) -> None:
+    run(SMALL, photos, tmp_path, 3)
+    for other in ({"sizes": [5, 9, 15]}, {"widths": [4, 8, 8]}, {"depths": [0, 1, 1]}):
+        with pytest.raises(WeightsError, match="not what the recipe trains"):
+            recipe = replace(SMALL, config=SMALL.config | other)
+            loop.start(recipe, CPU, weights=str(tmp_path / "last.safetensors"))
 
 
 def test_kpac_trains_like_any_other(photos: torch.Tensor, tmp_path: Path) -> None:

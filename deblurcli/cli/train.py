@@ -34,7 +34,7 @@ def _list(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
 @click.option("--steps", type=click.IntRange(1), help="Stop after so many steps and say what took how long.")
 @click.option("--cooldown", type=click.IntRange(1), metavar="STEPS", help="Finish: lower the learning rate to zero.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Another value for a key of the recipe.")
-@click.option("--weights", metavar="TAG|FILE", help="Start from these weights instead of random ones.")
+@click.option("--weights", metavar="TAG|FILE", help="Start from these weights, also of a smaller network.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option(
     "--precision",

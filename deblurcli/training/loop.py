@@ -34,6 +34,7 @@ from deblurcli.networks.spec import network_spec
 from deblurcli.training.config import Recipe, differences
 from deblurcli.training.dictionary import fit_atoms
 from deblurcli.training.drawing import all_pictures, draw_ahead
+from deblurcli.training.growth import grown
 from deblurcli.training.losses import total_loss
 from deblurcli.training.pace import WARM_UP, Stopwatch, bottleneck
 from deblurcli.training.progress import in_rgb, report
@@ -49,11 +50,12 @@ def start(recipe: Recipe, device: torch.device, *, weights: str | None = None, r
     """A run before its first step; the same seed gives the same network.
 
     Args:
-        weights: tag or file of a network to train on; None for one with random weights and fitted atoms.
+        weights: tag or file of a network to train on, which may be smaller (``training.growth``); None for one with
+            random weights and fitted atoms.
         resuming: a state is loaded next, so atoms need not be fitted, which takes long.
 
     Raises:
-        WeightsError: there are no such weights, or they are not of the recipe's network and config.
+        WeightsError: there are no such weights, or the recipe's network cannot take them over.
     """
     torch.manual_seed(recipe.seed)
     if weights:
@@ -62,10 +64,12 @@ def start(recipe: Recipe, device: torch.device, *, weights: str | None = None, r
         configs = find(recipe.network, weights)[1].config, recipe.config
         theirs, ours = (_settings(network, spec.config | config) for config in configs)
         if different := differences(ours, theirs):
-            raise WeightsError(
-                f"'{weights}' is not what the recipe trains",
-                "Add " + " ".join(f"--set config.{name}={json.dumps(value)}" for name, value in different.items()),
-            )
+            small, network = network, build_network(recipe.network, recipe.config)
+            if not grown(small, network):
+                raise WeightsError(
+                    f"'{weights}' is not what the recipe trains",
+                    "Add " + " ".join(f"--set config.{name}={json.dumps(value)}" for name, value in different.items()),
+                )
     else:
         network = build_network(recipe.network, recipe.config)
         dictionary = getattr(network, "dictionary", None)

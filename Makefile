@@ -2,7 +2,7 @@
 # again when pyproject.toml or constraints.txt change.
 
 PYTHON ?= python3
-PHOTO  ?= examples/photo.jpg
+PHOTO  ?= examples/coffee.jpg
 
 BIN      := .venv/bin
 INSTALL  := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
@@ -14,7 +14,7 @@ COMPARED := out/$(basename $(notdir $(PHOTO))).before-after.png
 WORKERS := -n auto --maxprocesses 4 --dist worksteal
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test lint format clean help
+.PHONY: demo test lint format docs clean help
 .DEFAULT_GOAL := help
 
 demo: .venv/program ## restore the example photo and show it before and after (PHOTO=... for another one)
@@ -36,6 +36,9 @@ format: .venv/development ## put the source into the house style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+docs: .venv/development ## write what is generated in README.md and docs/
+	$(BIN)/python docs/generate.py
+
 clean: ## remove the environment and everything made here
 	rm -rf .venv out build dist
 
@@ -46,7 +49,7 @@ help: ## list what can be made
 .venv/program: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("deblur needs Python 3.10 or newer: make PYTHON=python3.x" if sys.version_info < (3, 10) else 0)'
 	$(PYTHON) -m venv .venv
-	$(INSTALL) -e .
+	$(INSTALL) -e '.[cpu]'
 	@touch $@
 
 .venv/development: .venv/program

@@ -23,7 +23,7 @@ from deblurcli.evaluation.baselines import richardson_lucy, unsharp, wiener
 from deblurcli.evaluation.bench import MARGIN, Bench, Blurred, blur_evenly, defocus
 from deblurcli.evaluation.drawn import FONTS, dead_leaves, drawn_pictures, page
 from deblurcli.evaluation.metrics import psnr
-from deblurcli.evaluation.results import readme_table, write_report
+from deblurcli.evaluation.results import results_tables, write_report
 from deblurcli.evaluation.rows import Row, Values, gain_summary, means
 from deblurcli.evaluation.sheet import choose, detail, write_sheet
 from deblurcli.evaluation.suites import SUITES, Report, run_suites
@@ -477,7 +477,7 @@ def test_report_file(tmp_path: Path) -> None:
     ]
 
 
-def test_readme_tells_of_what_was_measured(tmp_path: Path) -> None:
+def test_the_tables_tell_of_what_was_measured(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "results", tmp_path, dirs_exist_ok=True)
     # What the project's own results hold is tested with the README; here it makes room.
     for path in tmp_path.glob("*.json"):
@@ -485,39 +485,39 @@ def test_readme_tells_of_what_was_measured(tmp_path: Path) -> None:
         for name in ("edge", "noise", "text"):
             content.get("suites", {}).pop(name, None)
         path.write_text(json.dumps(content))
-    before = readme_table(tmp_path).splitlines()
+    before = results_tables(tmp_path).splitlines()
     rows = [
         Row({"photo": name, "radius": radius}, {"accuracy": {"input": float(radius < 2), "deblur": float(radius < 4)}})
         for name in FONTS
         for radius in text.RADII
     ]
     write_report(tmp_path / "text.json", "deblur evaluate", "a network", Report({"text": rows}), {})
-    (added,) = [line for line in readme_table(tmp_path).splitlines() if line not in before]
+    (added,) = [line for line in results_tables(tmp_path).splitlines() if line not in before]
     assert added.endswith("before and after | 0.6 → 3.3 px |")
 
 
-def test_readme_tells_of_wide_blur(tmp_path: Path) -> None:
+def test_the_tables_tell_of_wide_blur(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "results", tmp_path, dirs_exist_ok=True)
     for path in tmp_path.glob("*.json"):
         content = json.loads(path.read_text())
         content.get("suites", {}).pop("wide", None)
         path.write_text(json.dumps(content))
-    before = readme_table(tmp_path).splitlines()
+    before = results_tables(tmp_path).splitlines()
     rows = [row("a", 1.0, radius=10.0), row("a", -0.5, radius=40.0)]
     write_report(tmp_path / "wide.json", "deblur evaluate", "a network", Report({"wide": rows}), {})
-    (added,) = [line for line in readme_table(tmp_path).splitlines() if line not in before]
+    (added,) = [line for line in results_tables(tmp_path).splitlines() if line not in before]
     assert added.startswith("| wide blur, radius 10 to 40 px")
     assert added.endswith("**+0.25 dB** ± 0.00; 50% made worse, the worst by -0.50 dB |")
 
 
-def test_readme_has_a_row_for_each_set_of_pairs(tmp_path: Path) -> None:
+def test_the_tables_have_a_row_for_each_set_of_pairs(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "results", tmp_path, dirs_exist_ok=True)
     quality = json.loads((tmp_path / "quality.json").read_text())
 
     def lines(summary: Values) -> list[str]:
         quality["suites"]["real"]["summary"] = summary
         (tmp_path / "quality.json").write_text(json.dumps(quality))
-        return readme_table(tmp_path).splitlines()
+        return results_tables(tmp_path).splitlines()
 
     without = lines(photos.real_summary(PAIRS[:2]))
     phone, camera = [line for line in lines(photos.real_summary(PAIRS)) if "… of them" in line]
@@ -534,7 +534,7 @@ def test_two_truths_are_refused(tmp_path: Path) -> None:
     for name in ("speed", "networks", "runtimes", "large", "iniknet"):
         shutil.copy(ROOT / "results" / f"{name}.json", tmp_path)
     with pytest.raises(ValueError, match="synthetic is in another file, too"):
-        readme_table(tmp_path)
+        results_tables(tmp_path)
 
 
 def test_command(tmp_path: Path, pairs: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the README tells people to type works, and its figures are those in results/."""
+"""What README.md and docs/ tell people to type works, what is generated is up to date, and links lead somewhere."""
 
 from __future__ import annotations
 
@@ -6,24 +6,33 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from deblurcli.evaluation.results import readme_table
-from deblurcli.weights.table import networks_table
-
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
-COMMANDS = [
-    line.split("#")[0].strip()
-    for language, block in BLOCKS
-    for line in block.splitlines()
-    if language == "sh" and line.startswith("deblur ")
-]
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
+WORDS = 1200  # in the README
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def commands(text: str) -> Iterator[str]:
+    """Lines of shell that run deblur, be it at the end of a pipe."""
+    for line in "".join(blocks(text, "sh")).splitlines():
+        command = line.split(" #")[0].strip()
+        if re.match(r"(deblur|find) ", command):
+            yield command
+
+
+COMMANDS = [(page, command) for page in sorted(PAGES) for command in commands(PAGES[page])]
 # These need what authors published, or other machines: test_fetch.py, test_import.py and test_cluster.py have something
 # in their place.
 OTHERS = {"fetch": "deblur weights fetch iniknet.dpdd_paper"}
@@ -31,53 +40,78 @@ OTHERS["cluster"] = "deblur s3://wedding/shots -o s3://wedding/sharp --recursive
 OTHERS["import"] = "deblur weights import INIKNet.pth --network iniknet -o mine.safetensors"
 
 
+# These know no network.
+PLAIN = "weights|synthesize|doctor|--*"
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of all commands, which are run one after the other."""
-    tmp_path = tmp_path_factory.mktemp("readme")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One for each page, whose commands are run there one after the other."""
+    return {page: with_photos(tmp_path_factory.mktemp("page")) for page in PAGES}
+
+
+def with_photos(folder: Path) -> Path:
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8))
-    (tmp_path / "shots" / "more").mkdir(parents=True)
+    (folder / "shots" / "more").mkdir(parents=True)
     for name in ("photo.jpg", "photo.tif", "shots/a.jpg", "shots/more/b.jpg", "shots/more/c.jpg"):
-        picture.save(tmp_path / name)
-    (tmp_path / "failed.txt").write_text("shots/a.jpg\n")
-    return tmp_path
+        picture.save(folder / name)
+    (folder / "failed.txt").write_text("shots/a.jpg\n")
+    return folder
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in OTHERS.values()])
-def test_commands(command: str, folder: Path) -> None:
-    script = f'deblur() {{ {shlex.quote(sys.executable)} -m deblurcli "$@" -m tiny --device cpu; }}; {command}'
-    done = subprocess.run(["sh", "-c", script], cwd=folder, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+@pytest.mark.parametrize(("page", "command"), [row for row in COMMANDS if row[1] not in OTHERS.values()])
+def test_commands(page: str, command: str, folders: dict[str, Path]) -> None:
+    program = f"{shlex.quote(sys.executable)} -m deblurcli"
+    case = f'case "$1" in {PLAIN}) {program} "$@";; *) {program} "$@" -m tiny --device cpu;; esac'
+    done = subprocess.run(["sh", "-c", f"deblur() {{ {case}; }}; {command}"], cwd=folders[page], capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_there_are_commands() -> None:
-    assert len(COMMANDS) >= 4
-    assert set(OTHERS.values()) < set(COMMANDS)
+    assert len(COMMANDS) >= 20
+    assert set(OTHERS.values()) < {command for _, command in COMMANDS}
 
 
-def test_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(folder)
-    (code,) = (block for language, block in BLOCKS if language == "python")
+def test_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(with_photos(tmp_path))
+    (code,) = blocks(PAGES["docs/guide.md"], "python")
     exec(code.replace('"iniknet-fast"', '"tiny"'), {})
-    assert (folder / "sharp.png").is_file()
+    assert (tmp_path / "sharp.png").is_file()
 
 
-def generated(block: str) -> str:
-    """What lies between the marks of a generated block."""
-    (content,) = re.findall(rf"<!-- {block}: .*? -->\n(.*?)<!-- end of {block} -->", README, re.DOTALL)
-    return content.strip()
+def test_the_readme_is_short() -> None:
+    assert len(PAGES["README.md"].split()) <= WORDS
 
 
-def test_figures_are_those_in_results() -> None:
-    assert generated("results") == readme_table(ROOT / "results").strip()
+def generator() -> ModuleType:
+    spec = spec_from_file_location("generate", ROOT / "docs/generate.py")
+    assert spec and spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def test_networks_are_those_in_the_table() -> None:
-    assert generated("networks") == networks_table(), "run: python -m deblurcli.weights.table"
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md", "docs/networks.md"])
+def test_what_is_generated_is_up_to_date(page: str) -> None:
+    assert (ROOT / page).read_text() == generator().generated()[page], "run: make docs"
 
 
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert target.startswith("https://") or (ROOT / target).exists(), target
-    for path in re.findall(r"`((?:deblurcli|weights|examples|results)/[\w./-]+)`", README):
+def anchors(text: str) -> set[str]:
+    """What headings can be linked as, after GitHub's rule."""
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", PAGES[page]):
+        target, _, anchor = link.partition("#")
+        path = (ROOT / page).parent / target if target else ROOT / page
+        assert link.startswith("https://") or path.exists(), link
+        assert not anchor or link.startswith("https://") or anchor in anchors(path.read_text()), link
+    for path in re.findall(r"`((?:deblurcli|weights|examples|results|docs)/[\w./-]+)`", PAGES[page]):
         assert (ROOT / path).exists(), path
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    assert [page for page in PAGES if page != "README.md" and f"]({page})" not in PAGES["README.md"]] == []

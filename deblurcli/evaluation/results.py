@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from deblurcli import __version__
@@ -18,7 +19,7 @@ from deblurcli.evaluation.suites import Report
 from deblurcli.evaluation.timing import markdown, runs_on
 
 LIBRARIES = ("torch", "onnxruntime", "numpy", "pillow", "tifffile", "imagecodecs", "scikit-image", "lpips")
-# Sets of real pairs that have a row of their own in the README.
+# Sets of real pairs that have a row of their own.
 SETS = {
     "pixel4": "a phone's (Pixel 4), green only",
     "pixel4_half": "the same at half size",
@@ -60,39 +61,94 @@ def write_report(path: Path, command: str, network: str, report: Report, folders
     write_results(path, command, content)
 
 
-def readme_table(folder: Path) -> str:
-    """The README's figures as Markdown, from the files in ``results/``."""
-    names = ("speed", "networks", "runtimes", "large", "iniknet")
-    files = {name: json.loads((folder / f"{name}.json").read_text()) for name in names}
-    (speed,), networks, runtimes, large, iniknet = (file["rows"] for file in files.values())
-    suites = _suites(folder)
-    where = files["speed"]["environment"]
+class Measured:
+    """What lies in a folder of results, for tables."""
 
-    def value(suite: str, measure: str, method: str = "deblur") -> float:
-        return suites[suite]["summary"][measure][method]
+    def __init__(self, folder: Path) -> None:
+        names = ("speed", "networks", "runtimes", "large", "iniknet")
+        files = {name: json.loads((folder / f"{name}.json").read_text()) for name in names}
+        self.rows: dict[str, list[dict[str, Any]]] = {name: file["rows"] for name, file in files.items()}
+        (self.speed,) = self.rows["speed"]
+        self.where = files["speed"]["environment"]
+        self.suites = _suites(folder)
 
-    def change(suite: str, measure: str, digits: int) -> str:
-        return " → ".join(f"{value(suite, measure, method):.{digits}f}" for method in ("input", "deblur"))
+    @property
+    def made_by(self) -> str:
+        """Network and weights."""
+        return f"`{self.speed['network']} · {self.speed['weights']}`"
+
+    def has(self, suite: str, measure: str) -> bool:
+        """Whether it was measured."""
+        return measure in self.suites.get(suite, {"summary": {}})["summary"]
+
+    def value(self, suite: str, measure: str, method: str = "deblur") -> float:
+        """One number."""
+        return self.suites[suite]["summary"][measure][method]
+
+    def change(self, suite: str, measure: str, digits: int) -> str:
+        """Before → after."""
+        return " → ".join(f"{self.value(suite, measure, method):.{digits}f}" for method in ("input", "deblur"))
+
+    def gain(self, suite: str, where: str = "") -> str:
+        """Change of PSNR with its spread, how often it got worse, and by how much at worst."""
+        worse = f"{self.value(suite, 'made worse' + where):.0%} made worse"
+        lowest = f"the worst by {min(self.value(suite, 'worst' + where), 0):.2f} dB"
+        mean = f"**{self.value(suite, 'gain' + where):+.2f} dB** ± {self.value(suite, '±' + where):.2f}"
+        return f"{mean}; {worse}, {lowest}"
+
+
+def summary_table(folder: Path) -> str:
+    """What matters most, as Markdown, from the files in ``results/``."""
+    measured = Measured(folder)
+    value, speed = measured.value, measured.speed
+    (large, *_) = measured.rows["large"]
+    smallest, *_, largest = _radii(measured)
+    return "\n".join(
+        [
+            f"| {measured.made_by} | |",
+            "|---|---|",
+            f"| real photos, where they are out of focus | **{value('real', 'gain out of focus'):+.1f} dB** "
+            f"({value('real', 'made worse out of focus'):.0%} of the photos lost) |",
+            f"| sharp photos, put out of focus by a radius of {smallest} to {largest} pixels | "
+            f"**{value('synthetic', 'gain'):+.1f} dB** ({value('synthetic', 'made worse'):.0%} lost) |",
+            f"| sharp photos: how near they come back | {value('sharp', 'psnr'):.0f} dB; the worst "
+            f"{value('sharp', 'worst'):.0f} dB (from about 45 dB on, nobody sees a difference) |",
+            *(
+                f"| {row['width'] * row['height'] / 1e6:.0f} megapixels of {row['depth']} bit, on "
+                f"{measured.where['threads']} processor cores | {median(row['seconds']):.0f} seconds, "
+                f"{row['peak MB'] / 1000:.1f} GB of memory |"
+                for row in (speed, large)
+            ),
+        ]
+    )
+
+
+def _radii(measured: Measured) -> list[str]:
+    """The blur radii that were measured, without 0."""
+    names = measured.suites["synthetic"]["summary"]
+    return [name.removeprefix("gain R=") for name in names if name.startswith("gain R=") and name != "gain R=0"]
+
+
+def results_tables(folder: Path) -> str:
+    """All figures as Markdown, from the files in ``results/``."""
+    measured = Measured(folder)
+    where = measured.where
+    value, change, gain, speed, suites = measured.value, measured.change, measured.gain, measured.speed, measured.suites
 
     def line(suite: str, measure: str, what: str, result: Callable[[], str]) -> list[str]:
         """A row of the table, if it has been measured."""
-        return [f"| {what} | {result()} |"] if measure in suites.get(suite, {"summary": {}})["summary"] else []
-
-    def gain(suite: str, where: str = "") -> str:
-        worse = f"{value(suite, 'made worse' + where):.0%} made worse"
-        lowest = f"the worst by {min(value(suite, 'worst' + where), 0):.2f} dB"
-        return f"**{value(suite, 'gain' + where):+.2f} dB** ± {value(suite, '±' + where):.2f}; {worse}, {lowest}"
+        return [f"| {what} | {result()} |"] if measured.has(suite, measure) else []
 
     def of_set(name: str) -> str:
-        where = f" out of focus {name}"
-        has = "gain" + where in suites["real"]["summary"]
-        return gain("real", f" {name}") + (f"; out of focus {value('real', 'gain' + where):+.2f} dB" if has else "")
+        out = f"gain out of focus {name}"
+        out = f"; out of focus {value('real', out):+.2f} dB" if measured.has("real", out) else ""
+        return gain("real", f" {name}") + out
 
-    radii = [name.removeprefix("gain R=") for name in suites["synthetic"]["summary"] if name.startswith("gain R=")]
+    radii = ["0", *_radii(measured)]
     photos = len({row["photo"] for row in suites["synthetic"]["rows"]})
-    smallest, *_, largest = (radius for radius in radii if radius != "0")
+    smallest, *_, largest = _radii(measured)
     lines = [
-        f"`{speed['network']} · {speed['weights']}`:",
+        f"{measured.made_by}:",
         "",
         "| what | result |",
         "|---|---|",
@@ -154,15 +210,15 @@ def readme_table(folder: Path) -> str:
         "All networks on that machine, each on a photo in one piece; those without weights are untrained, as time does "
         "not depend on them.",
         "",
-        markdown(networks),
+        markdown(measured.rows["networks"]),
         "",
         "The default network in all runtimes and precisions:",
         "",
-        markdown(runtimes),
+        markdown(measured.rows["runtimes"]),
         "",
         "Large photos, in tiles; what tiles overlap by is computed twice:",
         "",
-        markdown(large + iniknet),
+        markdown(measured.rows["large"] + measured.rows["iniknet"]),
         "",
         "± is half the 95 % bootstrap interval. Every figure is in `results/`, with the command that made it.",
     ]

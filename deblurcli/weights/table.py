@@ -1,4 +1,4 @@
-"""The networks and their weights as a table, for the terminal and for the README."""
+"""The networks and their weights as a table, for the terminal and for docs/networks.md."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def networks_in_order() -> list[NetworkSpec]:
 
 
 def networks_table() -> str:
-    """The README's table of networks, as Markdown. It does not depend on what was fetched here."""
+    """The table of networks, as Markdown. It does not depend on what was fetched here."""
     lines = ["| name | what it is | parameters | multiply-adds per pixel | weights |", "|---|---|---|---|---|"]
     for spec in networks_in_order():
         name = f"`{spec.name}`" + (" (default)" if spec.name == DEFAULT_NETWORK else "")
@@ -59,7 +59,3 @@ def networks_table() -> str:
 
 def _thousands(cost: float) -> str:
     return f"{cost / 1000:.2f} M" if cost >= 1000 else f"{cost:.0f} k"
-
-
-if __name__ == "__main__":
-    print(networks_table())

@@ -71,11 +71,12 @@ class Measured:
         (self.speed,) = self.rows["speed"]
         self.where = files["speed"]["environment"]
         self.suites = _suites(folder)
+        self._network = json.loads((folder / "quality.json").read_text())["network"]
 
     @property
     def made_by(self) -> str:
-        """Network and weights."""
-        return f"`{self.speed['network']} · {self.speed['weights']}`"
+        """Network and weights whose pictures were measured; how fast they are does not depend on the weights."""
+        return f"`{' · '.join(self._network.split(' · ')[:2])}`"
 
     def has(self, suite: str, measure: str) -> bool:
         """Whether it was measured."""

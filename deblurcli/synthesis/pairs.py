@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -36,9 +35,8 @@ class SynthesisConfig:
             where they are small, as lamps are, and up to four times where they are large.
         tone_share: cameras whose tone curve is not sRGB's.
         software_share: photos blurred after they were developed, as portrait modes and picture editors do.
-        resized_share: batches of photos that are not as the sensor had them, by a factor of ``resized``, from … to.
-            Reduced ones were reduced with their noise, as most photos are before they are sent or shown; enlarged ones
-            stand for lenses and sensors that are soft at their own pixels, where sharp pictures are soft as well.
+        enlarged_share: batches of photos whose lens and sensor are soft at their own pixels, as most are at full size:
+            what is sharp in them is as soft as if it had been enlarged, up to ``enlarged`` times.
         largest_shot: the noisiest sensor; variance at white in linear light.
         sharpened_share: inputs, other than identities, that the camera sharpened a little.
         grain_share: inputs whose noise went through a camera's and an editor's filters: coarser, more so in colour.
@@ -58,8 +56,8 @@ class SynthesisConfig:
     highlight: float = 4.0
     tone_share: float = 0.5
     software_share: float = 0.05
-    resized_share: float = 0.0
-    resized: tuple[float, float] = (0.6, 1.6)
+    enlarged_share: float = 0.0
+    enlarged: float = 1.6
     largest_shot: float = 1e-3
     sharpened_share: float = 0.15
     grain_share: float = 0.0
@@ -154,7 +152,7 @@ def draw_pairs(pictures: Pictures, count: int, crop: int, config: SynthesisConfi
         return to_device(drawn, pictures.tiles.device)
 
     margin = -(-int(config.radius.largest * 1.5 + 1) // 8) * 8
-    side = _side(crop, min(pictures.tiles.shape[2:]) - 2 * margin, config, generator)
+    side = _side(crop, config, generator)
     size = side + 2 * margin
     tone = sent(random_tones(count, config, generator))
     identity = chosen(config.identity_share)
@@ -163,14 +161,12 @@ def draw_pairs(pictures: Pictures, count: int, crop: int, config: SynthesisConfi
     lens = config.lens.draw(count, generator).to(pictures.tiles.device)
     blurred, sharp, radius = (t[..., margin:-margin, margin:-margin] for t in render(scene, lens))
     if side < crop:
-        blurred, sharp, radius = _resized((blurred, sharp, radius), crop, generator)
+        blurred, sharp, radius = (_enlarged(p, crop) for p in (blurred, sharp, radius * (crop / side)))
 
     shot, read = (sent(variance) for variance in random_noise_levels(count, config.largest_shot, generator))
     grain = torch.where(chosen(config.grain_share), 1.0, 0.0)
     fine, coarse = sent(grain * uniform(0.2, 1.0)), sent(grain * uniform(0.5, 3.0))
-    blurred, sharp = develop(expose(blurred, shot, read, generator, (fine, coarse)), tone), develop(sharp, tone)
-    if side > crop:
-        blurred, sharp, radius = _resized((blurred, sharp, radius), crop, generator)
+    blurred = develop(expose(blurred, shot, read, generator, (fine, coarse)), tone)
     amount = torch.where(chosen(config.sharpened_share) & ~identity, uniform(0.2, 0.8), 0.0)
     blurred = quantise(sharpen(blurred, sent(uniform(0.7, 1.5)), sent(amount)))
     compressed = torch.nonzero(chosen(config.jpeg_share)).squeeze(1)
@@ -178,23 +174,20 @@ def draw_pairs(pictures: Pictures, count: int, crop: int, config: SynthesisConfi
     if len(compressed):
         at = sent(compressed)
         blurred[at] = jpeg(blurred[at], sent(quality[compressed]), sent(full_chroma[compressed]))
-    return Pairs(blurred, sharp.clamp(max=1), (radius * (crop / side)).contiguous())
+    return Pairs(blurred, develop(sharp, tone), radius.contiguous())
 
 
-def _side(crop: int, room: int, config: SynthesisConfig, generator: torch.Generator) -> int:
-    """The side, px, of scenes that ``crop`` px are made of; at most ``room``."""
-    # Where none are resized, chance is not asked: the suites' pictures are drawn with it.
-    if not config.resized_share or float(torch.rand(1, generator=generator)) >= config.resized_share:
+def _side(crop: int, config: SynthesisConfig, generator: torch.Generator) -> int:
+    """The side, px, of scenes that are then enlarged to ``crop`` px."""
+    # Where none are, chance is not asked: the suites' pictures are drawn with it.
+    if not config.enlarged_share or float(torch.rand(1, generator=generator)) >= config.enlarged_share:
         return crop
-    low, high = map(math.log, config.resized)
-    scale = math.exp(low + (high - low) * float(torch.rand(1, generator=generator)))
-    return min(round(crop / scale / 8) * 8, room // 8 * 8)
+    return round(crop / config.enlarged ** float(torch.rand(1, generator=generator)) / 8) * 8
 
 
-def _resized(pictures: Sequence[Tensor], side: int, generator: torch.Generator) -> list[Tensor]:
-    """Pictures (B, C, H, H), all with the same one of two usual filters, as (B, C, side, side)."""
-    mode = "bicubic" if float(torch.rand(1, generator=generator)) < 0.5 else "bilinear"
-    return [interpolate(p, size=(side, side), mode=mode, antialias=True).clamp(min=0) for p in pictures]
+def _enlarged(picture: Tensor, side: int) -> Tensor:
+    """(B, C, H, H) in linear light → (B, C, side, side)."""
+    return interpolate(picture, size=(side, side), mode="bicubic").clamp(min=0)
 
 
 def _cut_outs(colour: Tensor, config: SynthesisConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:

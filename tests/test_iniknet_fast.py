@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from deblurcli import networks
 from deblurcli.networks.build import build_network
 from deblurcli.networks.iniknet_fast import INIKNetFast, every_other, inverse_filter, phases
 from deblurcli.networks.spec import network_spec
@@ -137,3 +141,10 @@ def test_bfloat16_predictor_changes_little() -> None:
         full = network(x).picture
     assert half.dtype == torch.float32
     assert (half - full).abs().mean() < 0.5 / 255
+
+
+def test_networks_modules_hold_no_tensors() -> None:
+    """They may be imported while a network is built without memory, and would then hold tensors without numbers."""
+    for module in iter_modules(networks.__path__, "deblurcli.networks."):
+        held = [name for name, value in vars(import_module(module.name)).items() if isinstance(value, Tensor)]
+        assert not held, module.name

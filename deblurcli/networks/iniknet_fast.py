@@ -48,8 +48,8 @@ from torch import Tensor, nn
 from deblurcli.networks.blocks import AtomDictionary, Block, full_precision, in_parts, size_maps
 from deblurcli.networks.restored import Restored
 
-# Brightness as JPEG has it, (1, 3, 1, 1): where compressed photos keep their detail.
-LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+# Brightness as JPEG has it, of red, green and blue: where compressed photos keep their detail.
+LUMA = (0.299, 0.587, 0.114)
 
 # ω in units of what is missing from a blurred photo, some hundredths of white; per size, as they share μ's sum of 1.
 OMEGA_SCALE = 0.05
@@ -188,7 +188,7 @@ class INIKNetFast(nn.Module):
             if maps:
                 mus.append(mu)
         chroma = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
-        light = (change * LUMA.to(change.device)).sum(1, keepdim=True)
+        light = (change * change.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
         restored = x.float() + (light + chroma * (change - light))
         if log_radius is None:
             return Restored(restored, trust=trust)

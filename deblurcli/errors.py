@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from os import PathLike
 
+NO_RUNTIME = "nothing is installed that can run the network"
+
 NOTHING_DONE, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deblurcli.backends import BACKENDS, ONNX_DEVICES, PRECISIONS, chosen_precision, may_have_gpu
 from deblurcli.backends.backend import Backend
-from deblurcli.errors import UsageError
+from deblurcli.errors import NO_RUNTIME, DeviceError, UsageError, installs
 from deblurcli.networks.spec import DEFAULT_NETWORK, NetworkSpec, network_spec
 from deblurcli.restore import Deblurrer
 
@@ -46,9 +46,12 @@ def load(
     if backend == "auto":
         from deblurcli.backends.onnx_files import is_released
 
-        alone = device in ONNX_DEVICES or find_spec("torch") is None
+        has_onnx, has_torch = find_spec("onnxruntime") is not None, find_spec("torch") is not None
+        if not has_onnx and not has_torch:
+            raise DeviceError(NO_RUNTIME, f"{installs('cpu')}; with an NVIDIA graphics card, gpu in the place of cpu")
+        alone = device in ONNX_DEVICES or not has_torch
         on_cpu = device == "cpu" or (device == "auto" and not may_have_gpu())
-        ready = on_cpu and precision == "fp32" and not compile and is_released(spec, weights)
+        ready = has_onnx and on_cpu and precision == "fp32" and not compile and is_released(spec, weights)
         backend = "onnx" if alone or ready else "torch"
     if backend == "onnx":
         from deblurcli.backends.onnx_backend import OnnxBackend

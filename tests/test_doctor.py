@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
 import json
 import re
 import subprocess
@@ -16,6 +18,8 @@ from deblurcli.backends.torch_backend import TorchBackend
 from deblurcli.cli import cli
 from deblurcli.cli.doctor import BROKEN, Finding, look
 from deblurcli.weights import store
+
+doctor = importlib.import_module("deblurcli.cli.doctor")  # the module: deblurcli.cli.doctor is the command
 
 
 def findings() -> dict[str, Finding]:
@@ -37,6 +41,22 @@ def test_the_small_installation_is_sound() -> None:
     assert done.returncode == 0, done.stderr
     found = {row["what"]: row["state"] for row in map(json.loads, done.stdout.splitlines())}
     assert found["onnx on cpu"] == "yes" and "torch on cpu" not in found
+
+
+def test_two_packages_of_one_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = {"onnxruntime": ["onnxruntime-gpu", "onnxruntime"]}
+    monkeypatch.setattr(importlib.metadata, "packages_distributions", lambda: named)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.2")
+    found = doctor._onnx_runtime()
+    assert "onnxruntime-gpu 1.2 and onnxruntime 1.2" in found.details and "what runs is onnxruntime." in found.details
+
+
+def test_no_runtime_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "packages_distributions", dict)
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    assert doctor._onnx_runtime().state == BROKEN and ".[cpu]" in doctor._onnx_runtime().details
+    monkeypatch.setattr(doctor, "find_spec", lambda name: True)
+    assert doctor._onnx_runtime().state != BROKEN  # PyTorch does it
 
 
 def test_damaged_weights_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

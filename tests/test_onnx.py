@@ -226,6 +226,11 @@ def test_devices_are_had_or_refused(tiny: Deblurrer, monkeypatch: pytest.MonkeyP
 
     path, _ = onnx_file(network_spec("tiny"))
     monkeypatch.setattr(onnx_backend, "onnxruntime", WithGPU)
+    monkeypatch.setattr(onnx_backend, "may_have_gpu", lambda: False)
+    assert choose_provider("auto") == ("CPUExecutionProvider", {})
+    with pytest.raises(DeviceError, match="no driver of NVIDIA's"):
+        choose_provider("cuda:1")
+    monkeypatch.setattr(onnx_backend, "may_have_gpu", lambda: True)
     assert choose_provider("cuda:1") == ("CUDAExecutionProvider", {"device_id": "1"})
     with pytest.raises(DeviceError, match="fell back to CPUExecutionProvider"):
         OnnxBackend(path, network_spec("tiny"), "cuda")
@@ -280,6 +285,27 @@ def test_what_needs_torch_says_so(arguments: list[str], tmp_path: Path) -> None:
     assert done.returncode == 1 and not (tmp_path / "out.png").exists()
     assert "error: this needs the Python package torch, which is not installed" in done.stderr
     assert "pip install -c constraints.txt '.[torch]'" in done.stderr
+
+
+@pytest.mark.parametrize(("missing", "backend"), [(("torch",), "onnx"), (("onnxruntime",), "torch")])
+def test_one_runtime_is_enough(missing: tuple[str, ...], backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
+    if backend == "torch":
+        monkeypatch.delitem(sys.modules, "deblurcli.backends.onnx_runtime", raising=False)
+    assert deblurcli.load("iniknet-fast", device="cpu").backend.name == backend
+
+
+def test_without_any_runtime(tmp_path: Path) -> None:
+    deblurcli.write_photo(tmp_path / "in.png", deblurcli.Photo((blurred(70, 90) * 255).astype(np.uint8)))
+    hidden = (
+        "import sys; sys.modules['torch'] = sys.modules['onnxruntime'] = None; from deblurcli.cli import main; main()"
+    )
+    command = [sys.executable, "-c", hidden, str(tmp_path / "in.png"), "-o", str(tmp_path / "out.png")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == "error: nothing is installed that can run the network"
+    assert "'.[cpu]'" in done.stderr and "gpu" in done.stderr
 
 
 def export(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -55,6 +55,7 @@ def test_every_import_is_declared() -> None:
     extras = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
     declared = requirements(*PROJECT["dependencies"]), requirements(*PROJECT["dependencies"], *extras)
     declared[0]["torch"] = declared[1]["torch"]  # test_architecture.py sees to it who loads torch
+    declared[0]["onnxruntime"] = declared[1]["onnxruntime"]  # nor is it loaded before a runtime is chosen
     declared[0]["ray"] = declared[1]["ray"]  # batch/cluster.py is imported where a cluster is asked for
     distributions = packages_distributions()
     for module, imported in IMPORTS.items():
@@ -128,7 +129,9 @@ def source_files() -> Iterator[str]:
 
 def test_wheel_holds_the_program_and_nothing_else(wheel: set[str]) -> None:
     described = {name for name in wheel if fnmatch(name, "deblurcli-*.dist-info/*")}
-    assert wheel - described == set(source_files())
+    manual = {name for name in wheel if fnmatch(name, "deblurcli-*.data/data/share/man/man1/deblur.1")}
+    assert len(manual) == 1
+    assert wheel - described - manual == set(source_files())
     assert any(name.endswith("/licenses/LICENSE") for name in described)
     assert {"deblurcli/weights/catalog.toml", "deblurcli/training/recipes/iniknet-fast.toml"} <= wheel
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,7 +43,7 @@ OTHERS["import"] = "deblur weights import INIKNet.pth --network iniknet -o mine.
 
 
 # These know no network.
-PLAIN = "weights|synthesize|doctor|--*"
+PLAIN = "weights|synthesize|doctor|completion|--*"
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +93,19 @@ def generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/results.md", "docs/networks.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/results.md", "docs/networks.md", "docs/reference.md", "docs/deblur.1"]
+)
 def test_what_is_generated_is_up_to_date(page: str) -> None:
     assert (ROOT / page).read_text() == generator().generated()[page], "run: make docs"
+
+
+@pytest.mark.skipif(not shutil.which("man"), reason="needs man")
+def test_man_takes_the_manual_page() -> None:
+    command = ["man", "--warnings", "-l", str(ROOT / "docs/deblur.1")]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"MANWIDTH": "100"})
+    assert "--keep-bokeh" in done.stdout or "--amount" in done.stdout
+    assert done.stderr == ""
 
 
 def anchors(text: str) -> set[str]:

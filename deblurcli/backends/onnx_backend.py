@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deblurcli.arrays import Picture
+from deblurcli.backends import may_have_gpu
 from deblurcli.backends.backend import Answer
 from deblurcli.backends.memory import bytes_per_pixel, cpu_budget
 from deblurcli.backends.onnx_outputs import only, outputs
@@ -53,13 +54,15 @@ def choose_provider(device: str) -> tuple[str, dict[str, str]]:
     kind, _, index = device.partition(":")
     if kind == "auto":
         # That the CUDA provider is in the package does not mean that there is a GPU: the session tells.
-        kind = "cuda" if PROVIDERS["cuda"] in available else "cpu"
+        kind = "cuda" if PROVIDERS["cuda"] in available and may_have_gpu() else "cpu"
     provider = PROVIDERS[kind]
     if provider not in available:
         raise DeviceError(
             f"no device '{device}': this ONNX Runtime has no {provider}",
             "Use --device cpu, --backend torch, or a package of ONNX Runtime that has it.",
         )
+    if kind in ("cuda", "tensorrt") and not may_have_gpu():  # which ONNX Runtime would say in a page of its own
+        raise DeviceError(f"no device '{device}': there is no driver of NVIDIA's here", "Use --device cpu.")
     return provider, {} if kind in ("cpu", "mps") else {"device_id": index or "0"}
 
 

@@ -9,5 +9,6 @@ import os
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime
+from onnxruntime.capi.build_and_package_info import package_name
 
-__all__ = ["onnxruntime"]
+__all__ = ["onnxruntime", "package_name"]

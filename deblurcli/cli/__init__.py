@@ -10,11 +10,13 @@ import time
 import warnings
 
 import click
+from click.shell_completion import CompletionItem
 from click_default_group import DefaultGroup
 
 from deblurcli import __version__
 from deblurcli.batch import THREADS
 from deblurcli.cli.benchmark import benchmark
+from deblurcli.cli.completion import completion
 from deblurcli.cli.doctor import doctor
 from deblurcli.cli.evaluate import evaluate
 from deblurcli.cli.inspect import inspect
@@ -27,7 +29,14 @@ from deblurcli.cli.weights import weights
 from deblurcli.errors import INTERRUPTED, NOTHING_DONE, WRONG_USAGE, DeblurError, installs, unexpected
 
 # What not everybody has installed: as it is imported → the extra that it comes with.
-EXTRAS = {"torch": "torch", "onnx": "export", "onnxscript": "export", "ray": "cluster", "skimage": "metrics"}
+EXTRAS = {
+    "torch": "torch",
+    "onnx": "export",
+    "onnxscript": "export",
+    "onnxruntime": "cpu",
+    "ray": "cluster",
+    "skimage": "metrics",
+}
 PATIENCE = 3.0  # seconds
 
 
@@ -40,6 +49,13 @@ class Group(DefaultGroup):
         if args and args[0].startswith("-") and args[0] not in own:
             args = [str(self.default_cmd_name), *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands, and what the default command would complete."""
+        default = self.commands[str(self.default_cmd_name)]
+        context = click.Context(default, parent=ctx, info_name=self.default_cmd_name)
+        files = [] if incomplete.startswith("-") else [CompletionItem(incomplete, type="file")]  # first, for bash
+        return [*files, *super().shell_complete(ctx, incomplete), *default.shell_complete(context, incomplete)]
 
 
 @click.group(
@@ -60,7 +76,7 @@ def cli() -> None:
     """
 
 
-for command in (restore, inspect, weights, synthesize, train, evaluate, benchmark, doctor):
+for command in (restore, inspect, weights, synthesize, train, evaluate, benchmark, doctor, completion):
     cli.add_command(command)
 
 

@@ -8,20 +8,23 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from deblurcli import __version__
+from deblurcli.cli.defaults import places, read_settings
 from deblurcli.cli.messages import table_console
-from deblurcli.errors import NOTHING_DONE, DeblurError, WeightsError
+from deblurcli.cli.restore import restore
+from deblurcli.errors import NO_RUNTIME, NOTHING_DONE, DeblurError, UsageError, WeightsError, installs
 
 if TYPE_CHECKING:
     from deblurcli.arrays import Picture
 
-NEEDED = ("numpy", "pillow", "tifffile", "imagecodecs", "safetensors", "onnxruntime")
+NEEDED = ("numpy", "pillow", "tifffile", "imagecodecs", "safetensors")
 OPTIONAL = {"torch": "other networks, training, evaluation", "onnx": "exporting", "onnxscript": "exporting"}
+EXTRAS = {"torch": "torch", "onnx": "export", "onnxscript": "export"}
 PRESENT, ABSENT, BROKEN = "yes", "no", "broken"
 
 
@@ -46,13 +49,14 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     Exit code 1 means that something is broken.
     """
     from rich.table import Table
+    from rich.text import Text
 
     findings = []
     table = Table("what", "", "details", box=None)
     colours = {PRESENT: "green", ABSENT: "", BROKEN: "bold red"}
     for finding in look():
         findings.append(finding)
-        table.add_row(finding.what, finding.state, finding.details, style=colours[finding.state])
+        table.add_row(finding.what, finding.state, Text(finding.details), style=colours[finding.state])
         if as_json:
             print(json.dumps(finding._asdict()))
     if not as_json:
@@ -66,28 +70,55 @@ def look() -> Iterator[Finding]:
     system = f"Python {platform.python_version()}, {platform.system()} {platform.release()} {platform.machine()}"
     yield Finding("deblur", PRESENT, f"{__version__}; {system}")
     yield from _packages()
+    yield _settings()
     yield _memory()
     yield from _weights()
     yield from _runs()
 
 
 def _packages() -> Iterator[Finding]:
+    from importlib.metadata import PackageNotFoundError, version
+
     for name in (*NEEDED, *OPTIONAL):
         try:
             yield Finding(name, PRESENT, version(name))
         except PackageNotFoundError:
             if name in OPTIONAL:
-                yield Finding(name, ABSENT, f"for {OPTIONAL[name]}: pip install {name}")
-            else:  # onnxruntime-gpu and its like are other packages with the same module
-                yield _other_package(name)
+                yield Finding(name, ABSENT, f"for {OPTIONAL[name]}: {installs(EXTRAS[name])}")
+            else:
+                yield Finding(name, BROKEN, f"not installed: pip install {name}")
+    yield _onnx_runtime()
 
 
-def _other_package(module: str) -> Finding:
-    from importlib.metadata import packages_distributions
+def _onnx_runtime() -> Finding:
+    """Several packages bring the module of this name; where there are two, one has replaced the other's files."""
+    from importlib.metadata import packages_distributions, version
 
-    for name in packages_distributions().get(module, ()):
-        return Finding(name, PRESENT, version(name))
-    return Finding(module, BROKEN, f"not installed: pip install {module}")
+    found = {name: version(name) for name in packages_distributions().get("onnxruntime", ())}
+    if not found:
+        missing = Finding("onnxruntime", BROKEN, f"{NO_RUNTIME}: {installs('cpu')}")
+        return missing._replace(state=ABSENT, details=installs("cpu")) if find_spec("torch") else missing
+    names = " and ".join(f"{name} {number}" for name, number in found.items())
+    if len(found) == 1:
+        ((name, number),) = found.items()
+        return Finding(name, PRESENT, number)
+    from deblurcli.backends.onnx_runtime import package_name
+
+    there = f"{names} are installed, into the same place; what runs is {package_name}"
+    return Finding("onnxruntime", PRESENT, f"{there}. To change that, uninstall both, then install one")
+
+
+def _settings() -> Finding:
+    """Which files of defaults count."""
+    files = ", ".join(str(path) for path in places())
+    try:
+        found = read_settings(restore, click.Context(restore))
+    except UsageError as error:
+        return Finding("settings", BROKEN, f"{error}. {error.hint}")
+    if not found:
+        return Finding("settings", ABSENT, f"no {files}: the defaults are deblur's own")
+    told = (f"{file.path}: {', '.join((*file.options, *map('profile {}'.format, file.profiles)))}" for file in found)
+    return Finding("settings", PRESENT, "; ".join(told))
 
 
 def _memory() -> Finding:
@@ -124,8 +155,6 @@ def _weights() -> Iterator[Finding]:
 
 def _runs() -> Iterator[Finding]:
     """Whether a blurred picture gets sharper, on every runtime and device that says it is there."""
-    from importlib.util import find_spec
-
     sharp, blurred = _pictures()
     for device in _onnx_devices():
         yield _run("onnx", device, sharp, blurred)

@@ -9,6 +9,7 @@ import click
 
 from deblurcli.backends import BACKENDS, ONNX_DEVICES, PRECISIONS
 from deblurcli.batch.storage import MARK as STORAGE_MARK
+from deblurcli.cli.sections import ENGINE, FILES, RAW, all_of
 from deblurcli.networks.spec import DEFAULT_NETWORK, NETWORKS, trainable_networks
 
 
@@ -68,13 +69,6 @@ class NetworkType(click.ParamType):
         return value
 
 
-def all_of(command: Any, *options: Callable[[Any], Any]) -> Any:
-    """The command with these options, which ``--help`` lists in this order."""
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
 def network_options(command: Any, check: Callable[..., str] | None = None) -> Any:
     """The options that choose a network and where it runs; one meaning in every command. ``check`` is of the device."""
     return all_of(
@@ -95,6 +89,7 @@ def network_options(command: Any, check: Callable[..., str] | None = None) -> An
             default="auto",
             help="Arithmetic of the network.  [default: auto, which is fp32]",
         ),
+        title=ENGINE,
     )
 
 
@@ -131,7 +126,7 @@ class ShardType(click.ParamType):
 
 def photo_options(command: Any) -> Any:
     """The options that say how photos are read, and what is written beside their pixels."""
-    return all_of(
+    command = all_of(
         command,
         click.option(
             "--transfer",
@@ -147,19 +142,23 @@ def photo_options(command: Any) -> Any:
             type=click.Choice(["gps", "all"]),
             help="Leave out where the photo was taken, or all that describes it. Colour profiles stay.",
         ),
+        title=FILES,
+    )
+    return all_of(
+        command,
         click.option(
             "--raw-space",
             type=click.Choice(["srgb", "p3", "adobe", "prophoto"]),
             default="srgb",
             show_default=True,
-            help="Camera raw: colour space of the result.",
+            help="Colour space of the result.",
         ),
         click.option(
             "--raw-exposure",
             type=click.FloatRange(-8, 8),
             default=0.0,
             metavar="EV",
-            help="Camera raw: make it lighter or darker, in stops.",
+            help="Make it lighter or darker, in stops.",
         ),
         click.option(
             "--raw-wb",
@@ -167,14 +166,15 @@ def photo_options(command: Any) -> Any:
             type=click.Choice(["camera", "auto", "daylight"]),
             default="camera",
             show_default=True,
-            help="Camera raw: white balance.",
+            help="White balance.",
         ),
         click.option(
             "--raw-highlights",
             type=click.Choice(["clip", "blend", "rebuild"]),
             default="clip",
             show_default=True,
-            help="Camera raw: what becomes of light that some channels could not hold.",
+            help="What becomes of light that some channels could not hold.",
         ),
-        click.option("--raw-half", is_flag=True, help="Camera raw: half as wide and high, for previews."),
+        click.option("--raw-half", is_flag=True, help="Half as wide and high, for a quick look."),
+        title=RAW,
     )

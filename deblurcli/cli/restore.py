@@ -15,18 +15,19 @@ from deblurcli.batch.inputs import find_photos
 from deblurcli.batch.jobs import check_existing, plan_jobs, prepared, shard
 from deblurcli.batch.storage import MARK as STORAGE_MARK
 from deblurcli.batch.storage import is_folder, place
+from deblurcli.cli.defaults import use_defaults
 from deblurcli.cli.options import (
     SCALES_HELP,
     LocalPath,
     ScalesType,
     ShardType,
     TileType,
-    all_of,
     check_devices,
     network_options,
     photo_options,
 )
 from deblurcli.cli.pipe import Pipe, piped
+from deblurcli.cli.sections import ENGINE, EVERYDAY, FILES, LOOK, MANY, Sectioned, all_of
 from deblurcli.errors import INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
@@ -52,18 +53,22 @@ def which_options(command: Any) -> Any:
             help="Of a raw file and a picture of the same name beside it, as cameras write them: which to restore.",
         ),
         click.option("--skip-existing", is_flag=True, help="Leave photos that were finished with the same options."),
-        click.option("--overwrite", is_flag=True, help="Replace existing outputs. Originals are never replaced."),
         click.option("--shard", type=ShardType(), help="Only part K of N, for N runs side by side, e.g. 3/16."),
         click.option("--dry-run", is_flag=True, help="Only list what would be restored, and to where."),
+        title=MANY,
     )
 
 
 def picture_options(command: Any) -> Any:
     """The options that say what the result is like."""
-    return all_of(
+    command = all_of(
         command,
         click.option("--tile", type=TileType(), default="auto", help="Side of the tiles; auto fits them into memory."),
         click.option("--scales", type=ScalesType(), default="auto", help=SCALES_HELP),
+        title=ENGINE,
+    )
+    command = all_of(
+        command,
         click.option(
             "--amount",
             type=click.FloatRange(0, 1),
@@ -89,6 +94,10 @@ def picture_options(command: Any) -> Any:
             show_default=True,
             help="Of JPEG, WebP, AVIF, JPEG XL.",
         ),
+        title=EVERYDAY,
+    )
+    return all_of(
+        command,
         click.option(
             "--export-maps",
             is_flag=True,
@@ -104,50 +113,101 @@ def picture_options(command: Any) -> Any:
         click.option(
             "--maps-dir", type=LocalPath(path_type=Path), help="Folder for the maps' folders.  [default: beside]"
         ),
-        click.option(
-            "--max-pixels", type=click.IntRange(1), metavar="N", help="Refuse photos of more pixels (200 million)."
-        ),
+        title=LOOK,
     )
 
 
-@click.command(short_help="Remove defocus blur from photos (the main job; the word 'restore' may be left out).")
+def limit_options(command: Any) -> Any:
+    """The option that says what is too large."""
+    return all_of(
+        command,
+        click.option(
+            "--max-pixels", type=click.IntRange(1), metavar="N", help="Refuse photos of more pixels (200 million)."
+        ),
+        title=FILES,
+    )
+
+
+def name_options(command: Any) -> Any:
+    """The options that say where results go and how they are called."""
+    command = all_of(
+        command,
+        click.option("--suffix", metavar="TEXT", help="Put this after the photos' names, e.g. --suffix=-sharp."),
+        click.option(
+            "--template",
+            metavar="TEXT",
+            help="Name of the results, of {stem} {suffix} {network} {tag} {date}, e.g. '{date}/{stem}-{network}'.",
+        ),
+        title=MANY,
+    )
+    return all_of(
+        command,
+        click.option(
+            "-o",
+            "--output",
+            type=click.Path(),
+            help="File, or folder for several photos, or - for standard output. The suffix decides the format.  "
+            "[default: NAME-deblurred beside it]",
+        ),
+        click.option("--overwrite", is_flag=True, help="Replace existing outputs. Originals are never replaced."),
+        click.option(
+            "--profile",
+            metavar="NAME",
+            is_eager=True,
+            expose_value=False,
+            callback=use_defaults,
+            help="Use the defaults that deblur.toml has under this name; none uses no such file.",
+        ),
+        title=EVERYDAY,
+    )
+
+
+def run_options(command: Any) -> Any:
+    """The options that say how a run goes on and what it tells."""
+    command = all_of(
+        command,
+        click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more, and also when stderr is no terminal."),
+        title=EVERYDAY,
+    )
+    command = all_of(
+        command,
+        click.option("--jobs", type=click.IntRange(1), metavar="N", help="Photos in work at a time."),
+        click.option(
+            "--cluster",
+            type=click.Choice(["ray"]),
+            help="Restore on the machines of a Ray cluster, which RAY_ADDRESS may name.",
+        ),
+        click.option("--fail-fast", is_flag=True, help="Begin no further photo after one has failed."),
+        click.option(
+            "--report", "report_file", type=LocalPath(), metavar="FILE", help="List what failed; @FILE feeds it back."
+        ),
+        click.option("--json", "as_json", is_flag=True, help="One JSON line per photo on stdout."),
+        title=MANY,
+    )
+    return all_of(
+        command,
+        click.option(
+            "--compile",
+            is_flag=True,
+            help="Compile the network first: takes a minute, then tiles go faster; for hundreds of megapixels. Needs "
+            "PyTorch and a C++ compiler.",
+        ),
+        title=ENGINE,
+    )
+
+
+@click.command(
+    cls=Sectioned, short_help="Remove defocus blur from photos (the main job; the word 'restore' may be left out)."
+)
 @click.argument("photos", nargs=-1, required=True, type=click.Path(), metavar="PHOTO|FOLDER|PATTERN|@LIST|-...")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(),
-    help="File, or folder for several photos, or - for standard output. The suffix decides the format.  "
-    "[default: NAME-deblurred beside it]",
-)
-@click.option("--suffix", metavar="TEXT", help="Put this after the photos' names, e.g. --suffix=-sharp.")
-@click.option(
-    "--template",
-    metavar="TEXT",
-    help="Name of the results, of {stem} {suffix} {network} {tag} {date}, e.g. '{date}/{stem}-{network}'.",
-)
+@name_options
 @which_options
 @partial(network_options, check=check_devices)
 @picture_options
 @photo_options
-@click.option(
-    "--compile",
-    is_flag=True,
-    help="Compile the network first: takes a minute, then tiles go faster; for hundreds of megapixels. Needs PyTorch "
-    "and a C++ compiler.",
-)
-@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Photos in work at a time: read, restored, written.")
-@click.option(
-    "--cluster",
-    type=click.Choice(["ray"]),
-    help="Restore on the machines of a Ray cluster, which RAY_ADDRESS may name.",
-)
-@click.option("--fail-fast", is_flag=True, help="Begin no further photo after one has failed.")
-@click.option(
-    "--report", "report_file", type=LocalPath(), metavar="FILE", help="List what failed; @FILE feeds it back."
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON line per photo on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors.")
-@click.option("-v", "--verbose", is_flag=True, help="Say more, and also when stderr is no terminal.")
+@limit_options
+@run_options
 @click.pass_context
 def restore(
     ctx: click.Context,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
+from PIL import Image
 
 from deblurcli.photo.profiles import SPACES
 
@@ -35,8 +36,18 @@ def write_dng(path: Path, linear: np.ndarray, **how: Any) -> None:
     path.write_bytes(dng(linear, **how))
 
 
-def dng(linear: np.ndarray, *, orientation: int = 1, exposure: float = 0.0) -> bytes:
-    """A raw file of (H, W, 3) linear light in [0, 1], underexposed by so many stops."""
+def dng(
+    linear: np.ndarray,
+    *,
+    orientation: int = 1,
+    exposure: float = 0.0,
+    preview: np.ndarray | None = None,
+    baseline: tuple[int, int] | None = None,
+) -> bytes:
+    """A raw file of (H, W, 3) linear light in [0, 1], underexposed by so many stops.
+
+    ``preview`` is the camera's own picture, (h, w, 3) uint8; ``baseline`` the stops to be made up for, as a fraction.
+    """
     sensor = np.rint(BLACK + (WHITE - BLACK) * np.minimum(linear * NEUTRAL * 2.0**-exposure, 1)).astype(np.uint16)
     mosaic = sensor[..., 1].copy()
     mosaic[::2, ::2], mosaic[1::2, 1::2] = sensor[::2, ::2, 0], sensor[1::2, 1::2, 2]
@@ -58,13 +69,14 @@ def dng(linear: np.ndarray, *, orientation: int = 1, exposure: float = 0.0) -> b
         (50728, 5, 3, neutral, True),
         (50778, 3, 1, 21, True),
     ]
+    tags += [(50730, 10, 1, baseline, True)] if baseline else []
     file = BytesIO()
     tifffile.imwrite(file, mosaic, photometric="cfa", extratags=tags, metadata=None, software=False)
-    return _with_exif(bytearray(file.getvalue()), linear.shape[1], linear.shape[0])
+    return _with_exif(bytearray(file.getvalue()), linear.shape[1], linear.shape[0], preview)
 
 
-def _with_exif(data: bytearray, width: int, height: int) -> bytes:
-    """The file with an EXIF IFD, written behind everything."""
+def _with_exif(data: bytearray, width: int, height: int, preview: np.ndarray | None) -> bytes:
+    """The file with an EXIF IFD, and one of the preview, written behind everything."""
     (start,) = struct.unpack_from("<I", data, 4)
     (number,) = struct.unpack_from("<H", data, start)
     slots = {struct.unpack_from("<H", data, at)[0]: bytes(data[at : at + 12]) for at in _places(start, number)}
@@ -75,9 +87,26 @@ def _with_exif(data: bytearray, width: int, height: int) -> bytes:
     exif += struct.pack("<HHII", 0xA002, 4, 1, width) + struct.pack("<HHII", 0xA003, 4, 1, height)
     data += exif + bytes(4) + MAKER_NOTE + bytes(len(MAKER_NOTE) % 2)
     slots[0x8769] = struct.pack("<HHII", 0x8769, 4, 1, exif_at)
+    if preview is not None:
+        slots[0x014A] = struct.pack("<HHII", 0x014A, 4, 1, _add_preview(data, preview))
     struct.pack_into("<I", data, 4, len(data))
     data += struct.pack("<H", len(slots)) + b"".join(slots[tag] for tag in sorted(slots)) + bytes(4)
     return bytes(data)
+
+
+def _add_preview(data: bytearray, preview: np.ndarray) -> int:
+    """Appends an IFD with a JPEG preview; returns its offset."""
+    file, bits = BytesIO(), len(data)
+    data += struct.pack("<3H", 8, 8, 8) + bytes(2)
+    Image.fromarray(preview).save(file, "JPEG", quality=95)
+    at, jpeg = len(data), file.getvalue()
+    data += jpeg + bytes(len(jpeg) % 2)
+    place, (height, width) = len(data), preview.shape[:2]
+    fields = [(254, 1, 1), (256, 1, width), (257, 1, height), (258, 3, bits), (259, 1, 7), (262, 1, 6), (273, 1, at)]
+    fields += [(277, 1, 3), (278, 1, height), (279, 1, len(jpeg))]
+    data += struct.pack("<H", len(fields))
+    data += b"".join(struct.pack("<HHII", tag, 3 if tag == 258 else 4, *rest) for tag, *rest in fields) + bytes(4)
+    return place
 
 
 def _places(start: int, number: int) -> range:

@@ -22,6 +22,7 @@ from deblurcli.photo.formats.boxes import box
 from deblurcli.photo.formats.raw import RawSettings
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import SPACES, icc_profile
+from deblurcli.photo.raw_look import luminance_of_preview
 from deblurcli.photo.transfer import linear_to_srgb
 
 SHARED = Path(__file__).parents[2] / "shared" / "photos" / "files"
@@ -44,7 +45,7 @@ def dng(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def developed(path: Path, **settings: Any) -> Photo:
-    return read_photo(path, raw=RawSettings(**settings))
+    return read_photo(path, raw=RawSettings(**{"look": "neutral"} | settings))
 
 
 def lab(photo: Photo) -> np.ndarray:
@@ -150,6 +151,75 @@ def test_upright_and_only_once(tmp_path: Path, orientation: int) -> None:
     assert read_photo(tmp_path / "b.tif").pixels.shape == photo.pixels.shape
 
 
+# As light as the camera's own picture
+
+
+def scene() -> np.ndarray:
+    """(96, 144, 3) linear light with soft transitions, white among it."""
+    rng = np.random.default_rng(4)
+    coarse = rng.uniform(0, 1, (13, 19, 3)) ** 2.5
+    coarse[:2, :2] = 1
+    fine = np.kron(coarse, np.ones((8, 8, 1)))
+    return sum(np.roll(fine, (i, j), (0, 1)) for i in range(8) for j in range(8))[4:100, 4:148] / 64
+
+
+def shot(path: Path, gain: float, contrast: float) -> np.ndarray:
+    """Writes a raw file whose camera made its own picture by a curve of its own; returns that, (H, W, 3) in [0, 1]."""
+    light = scene()
+    own = linear_to_srgb(1 - (1 - light) ** gain) ** contrast
+    write_dng(path, light, preview=np.rint(255 * own[::2, ::2]).astype(np.uint8))
+    return own
+
+
+@pytest.mark.parametrize(("gain", "contrast"), [(1.0, 1.0), (2.5, 1.0), (4.0, 1.3), (0.8, 0.9)])
+def test_as_light_as_the_preview(tmp_path: Path, gain: float, contrast: float) -> None:
+    own = shot(tmp_path / "a.dng", gain, contrast)
+    photo = developed(tmp_path / "a.dng", look="camera")
+    assert photo.pixels.dtype == np.uint16 and photo.warnings == ()
+    shares = (10, 30, 50, 70, 90)
+    np.testing.assert_allclose(np.percentile(photo.picture, shares), np.percentile(own, shares), atol=0.045)
+    neutral = developed(tmp_path / "a.dng")
+    assert ((photo.pixels == 65535) <= (neutral.pixels > 65000)).all()  # nothing else has become white
+    order = np.argsort(neutral.pixels, axis=None)
+    assert (np.diff(photo.pixels.ravel()[order].astype(int)) >= 0).all()
+    assert len(np.unique(photo.pixels)) > 0.8 * len(np.unique(neutral.pixels))  # no 8-bit step in between
+
+
+@pytest.mark.parametrize("space", sorted(SPACES.keys() - {"srgb"}))
+def test_look_is_the_same_in_every_space(tmp_path: Path, space: str) -> None:
+    gray = np.kron(np.linspace(0, 1, 24).reshape(4, 6, 1) * np.ones(3), np.ones((16, 16, 1)))
+    write_dng(tmp_path / "a.dng", gray, preview=np.rint(255 * linear_to_srgb(gray) ** 0.7).astype(np.uint8))
+    wide, narrow = (lab(developed(tmp_path / "a.dng", look="camera", space=s)) for s in (space, "srgb"))
+    assert np.abs(wide - narrow).max() < 2.1  # both were rounded to 8 bits, and to whole steps of Lab
+
+
+def test_exposure_spares_the_lights(tmp_path: Path) -> None:
+    shot(tmp_path / "a.dng", 2.0, 1.0)
+    usual, lighter = (developed(tmp_path / "a.dng", look="camera", exposure=stops) for stops in (0, 1))
+    assert np.median(lighter.picture) > 1.15 * np.median(usual.picture)
+    assert (lighter.pixels > 65500).mean() < (usual.pixels > 65000).mean() + 0.01
+    assert (developed(tmp_path / "a.dng", exposure=1).pixels == 65535).mean() > (lighter.pixels == 65535).mean()
+
+
+def test_without_a_preview(dng: Path, tmp_path: Path) -> None:
+    usual = developed(dng, look="camera")
+    assert np.median(usual.picture) > 1.1 * np.median(developed(dng).picture)
+    assert any("no preview" in warning for warning in usual.warnings)
+    write_dng(tmp_path / "a.dng", patches(), baseline=(1, 1))
+    assert np.median(developed(tmp_path / "a.dng", look="camera").picture) > 1.1 * np.median(usual.picture)
+    write_dng(tmp_path / "b.dng", patches(), baseline=(0, 0))
+    np.testing.assert_array_equal(developed(tmp_path / "b.dng", look="camera").pixels, usual.pixels)
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_previews_that_say_nothing(tmp_path: Path, level: int) -> None:
+    write_dng(tmp_path / "a.dng", patches(), preview=np.full((64, 96, 3), level, np.uint8))
+    write_dng(tmp_path / "b.dng", patches())
+    one, other = (developed(tmp_path / name, look="camera") for name in ("a.dng", "b.dng"))
+    np.testing.assert_array_equal(one.pixels, other.pixels)
+    assert luminance_of_preview(b"no picture") is None
+
+
 # Metadata
 
 
@@ -212,7 +282,8 @@ def test_real_raw_files() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"space": "cmyk"}, {"white_balance": "green"}, {"highlights": "none"}, {"exposure": 9.0}]
+    "wrong",
+    [{"look": "film"}, {"space": "cmyk"}, {"white_balance": "green"}, {"highlights": "none"}, {"exposure": 9.0}],
 )
 def test_settings_that_make_no_sense(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):

@@ -147,6 +147,13 @@ def photo_options(command: Any) -> Any:
     return all_of(
         command,
         click.option(
+            "--raw-look",
+            type=click.Choice(["camera", "neutral"]),
+            default="camera",
+            show_default=True,
+            help="Camera raw: as light as the camera's own JPEG, or as the light was, which looks dark.",
+        ),
+        click.option(
             "--raw-space",
             type=click.Choice(["srgb", "p3", "adobe", "prophoto"]),
             default="srgb",

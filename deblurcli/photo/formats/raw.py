@@ -1,4 +1,4 @@
-"""Camera raw files, developed by LibRaw (rawpy): as the camera measured the light, without a look of its own."""
+"""Camera raw files, developed by LibRaw (rawpy): as light as the camera's own picture, or as the light was."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+import numpy as np
 import rawpy
+from numpy.typing import NDArray
 
 from deblurcli.errors import PhotoError, UsageError
 from deblurcli.photo import metadata
@@ -20,8 +22,9 @@ from deblurcli.photo.formats.boxes import boxes
 from deblurcli.photo.formats.segments import JpegFile
 from deblurcli.photo.formats.sniff import COPY_AGAIN, DEVELOP, check_size
 from deblurcli.photo.profiles import SPACES, SRGB_CURVE, icc_profile
+from deblurcli.photo.raw_look import Look, luminance, luminance_of_preview
 
-XMP, IPTC, JPEG_FROM_RAW = 700, 33723, 0x2E
+XMP, IPTC, JPEG_FROM_RAW, BASELINE_EXPOSURE = 700, 33723, 0x2E, 50730
 _NOT_CARRIED = {34377: "Photoshop's image resources", 52545: "Content Credentials (C2PA)"}
 CANON_CR3 = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 # LibRaw's flip counts otherwise: → the EXIF orientation that means the same.
@@ -37,6 +40,7 @@ _HIGHLIGHTS = {
     "blend": rawpy.HighlightMode.Blend,
     "rebuild": rawpy.HighlightMode.ReconstructDefault,
 }
+LOOKS = ("camera", "neutral")
 WHITE_BALANCES = ("camera", "auto", "daylight")
 HIGHLIGHTS = tuple(_HIGHLIGHTS)
 
@@ -46,14 +50,17 @@ class RawSettings:
     """How camera raw files are developed.
 
     Attributes:
+        look: as light and contrasty as the camera's own picture, the preview in the file; or neutral, which is
+            proportional to the light.
         space: colour space of the result, a name in ``profiles.SPACES``.
-        exposure: stops by which the picture becomes lighter.
+        exposure: stops by which the picture becomes lighter. A neutral one loses what becomes lighter than white.
         white_balance: as the camera noted it, worked out from the picture, or for daylight.
         highlights: what becomes of light that some channels could not hold: white, blended with those that could
             (darker as a whole), or rebuilt from them.
         half: half as wide and high, from blocks of 2 × 2 sensor pixels; for previews.
     """
 
+    look: Literal["camera", "neutral"] = "camera"
     space: str = "srgb"
     exposure: float = 0.0
     white_balance: Literal["camera", "auto", "daylight"] = "camera"
@@ -61,7 +68,7 @@ class RawSettings:
     half: bool = False
 
     def __post_init__(self) -> None:
-        known = {"space": SPACES, "white_balance": WHITE_BALANCES, "highlights": HIGHLIGHTS}
+        known = {"look": LOOKS, "space": SPACES, "white_balance": WHITE_BALANCES, "highlights": HIGHLIGHTS}
         for name, values in known.items():
             if getattr(self, name) not in values:
                 raise UsageError(f"raw: {name} is one of {', '.join(values)}, not {getattr(self, name)}")
@@ -70,7 +77,7 @@ class RawSettings:
 
 
 def read(path: Path, file: BinaryIO, max_pixels: int | None, settings: RawSettings = RawSettings()) -> Decoded:
-    """Develop a raw file: 16 bits, in the colour space of ``settings``, no automatic brightening.
+    """Develop a raw file: 16 bits, as ``settings`` say.
 
     Raises PhotoError for what LibRaw does not know, and for files that are damaged or cut short.
     """
@@ -94,16 +101,24 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None, settings: RawSettin
             no_auto_bright=True,
             adjust_maximum_thr=0.0,  # or white would be the lightest pixel of each photo
             user_sat=min(white_levels) or None,
-            bright=2**settings.exposure,
+            bright=2**settings.exposure if settings.look == "neutral" else 1.0,
             highlight_mode=_HIGHLIGHTS[settings.highlights],
             half_size=settings.half,
             user_flip=0,
         )
         preview = _preview(raw)
+    if settings.look == "camera":
+        shown = None if preview is None else luminance_of_preview(preview)
+        if shown is None:
+            look = Look.usual(_baseline_exposure(file))
+            warnings.append("There is no preview in it to go by: it was made as light as cameras usually do.")
+        else:
+            look = Look.like(luminance(samples, settings.space), shown)
+        look.apply(samples, settings.space, settings.exposure)
     decoded = Decoded("raw", samples, lost=(), icc=icc_profile(settings.space), turn=turn, warnings=warnings)
     with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
         try:
-            decoded.lost = _read_metadata(data, preview, decoded)
+            decoded.lost = _read_metadata(data, preview if isinstance(preview, bytes) else b"", decoded)
         except (*metadata.DAMAGED, OSError, SyntaxError):
             decoded.exif = None
     if decoded.exif is None:
@@ -130,13 +145,22 @@ def _libraw_errors(path: Path) -> Iterator[None]:
         raise PhotoError(path, f"is a camera raw file that cannot be developed ({detail})", COPY_AGAIN) from error
 
 
-def _preview(raw: Any) -> bytes:
-    """The JPEG preview inside, or nothing."""
+def _preview(raw: Any) -> bytes | NDArray[np.uint8] | None:
+    """The preview inside: a JPEG file, or pixels (H, W, 3)."""
     with suppress(rawpy.LibRawError):
-        thumb = raw.extract_thumb()
-        if thumb.format == rawpy.ThumbFormat.JPEG:
-            return thumb.data
-    return b""
+        return raw.extract_thumb().data
+    return None
+
+
+def _baseline_exposure(file: BinaryIO) -> float:
+    """Stops by which a DNG file says that it is to be made lighter."""
+    with mmap(file.fileno(), 0, access=ACCESS_READ) as data, suppress(*metadata.DAMAGED, ZeroDivisionError):
+        header = ifd.read_header(data, raw=True)
+        found = dict(ifd.entries(data, header, header.offset)).get(BASELINE_EXPOSURE)
+        if found and (field := ifd.read_field(data, header, found)):
+            above, below = header.unpack("ii", field.data, 0)
+            return above / below
+    return 0.0
 
 
 def _read_metadata(data: mmap, preview: bytes, decoded: Decoded) -> list[str]:

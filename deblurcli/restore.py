@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import islice
@@ -152,7 +152,7 @@ class Deblurrer:
         tile: Tile = "auto",
         scales: Scales = "auto",
         depth: Literal["auto", 8, 16, 32] = "auto",
-        maps: bool = False,
+        maps: bool | Collection[str] = False,
         maps_scale: int = 1,
         maps_folder: Path | None = None,
         progress: Progress | None = None,
@@ -166,7 +166,7 @@ class Deblurrer:
             scales: at how many sizes of the photo, itself counted; "auto" is as many as its size allows for networks
                 made for it, else 1. There are never more.
             depth: bits per channel of the result: as the photo has, or 8, 16, or 32 (floats, not clipped).
-            maps: also return the coefficient maps.
+            maps: also return the coefficient maps, or those of these names.
             maps_scale: maps of several channels are averaged over blocks of this side, px; those of one are not.
             maps_folder: where maps are kept in files, so that they need no memory: of those returned, only what is
                 looked at is read, and they last as long as the files. None keeps them in memory.
@@ -185,7 +185,7 @@ class Deblurrer:
         if amount == 0 and not maps:
             return Restoration(photo, tiles=0, tile_shape=(0, 0))
 
-        asked = spec.maps if maps else ()
+        asked = tuple(m for m in spec.maps if maps is True or (maps and m.name in maps))
         count = scales_of(height, width, spec, scales)
 
         def attempt(plan: Plan) -> Restoration:
@@ -228,7 +228,7 @@ class Deblurrer:
                 failed=faults[0].count("unrestored") == tiles[0],
             )
 
-        result = with_smaller_tiles(attempt, self.plan(height, width, tile, maps))
+        result = with_smaller_tiles(attempt, self.plan(height, width, tile, bool(maps)))
         useful = scales_of(height, width, spec, 1 + ceil(log2(max(height, width) / TAUGHT)))
         if scales == "auto" and useful > count and not self._hinted:
             self._hinted = True

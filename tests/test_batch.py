@@ -317,6 +317,11 @@ def test_finished_photos_are_told_by_how_they_were_made(shots: Path, capsys: pyt
     assert set(rows().values()) == {"skipped"}
     assert set(rows("--overwrite", "--export-maps").values()) == {"restored"}
     assert set(rows("--export-maps").values()) == {"skipped"}
+    assert set(rows("--overwrite", "--maps", "mu,blur").values()) == {"skipped"}
+    shutil.rmtree("sharp/a.maps")
+    assert set(rows("--overwrite", "--maps", "mu").values()) == {"restored"}
+    assert set(rows("--maps", "mu").values()) == {"skipped"}
+    assert set(rows("--overwrite", "--maps", "mu,blur").values()) == {"restored"}
 
 
 def test_own_outputs_among_the_photos_are_left_out(shots: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bayer import patches, write_dng
 from PIL import Image
 
 from deblurcli import read_photo, write_photo
 from deblurcli.cli import main
+from deblurcli.photo.decode import read_software
 from deblurcli.photo.photo import Photo
 
 RNG = np.random.default_rng(0)
@@ -134,6 +137,42 @@ def test_export_maps(photo: Path, tmp_path: Path) -> None:
         assert Image.open(folder / f"{name}.png").width > 200
     assert deblur(photo, "-o", tmp_path / "b.png", "--export-maps", "--maps-dir", tmp_path / "m") == 0
     assert (tmp_path / "m/b.maps/blur_radius.tif").is_file()
+
+
+def test_maps_that_are_named(photo: Path, tmp_path: Path) -> None:
+    assert deblur(photo, "-o", tmp_path / "out.png", "--maps", "defocus, mu") == 0
+    folder = tmp_path / "out.maps"
+    with np.load(folder / "maps.npz") as maps:
+        assert set(maps) == {"mu", "defocus_size", "defocus_spread", "atoms_3", "atoms_5"}
+    names = ("mu", "defocus_size", "defocus_spread", "overview")
+    assert {file.name for file in folder.glob("*.png")} == {f"{name}.png" for name in names}
+    assert [row["name"] for row in json.loads((folder / "maps.json").read_text())["maps"]] == list(names[:3])
+
+
+@pytest.mark.parametrize("names", ["depth", "mu,", "", "mu,Omega"])
+def test_maps_that_there_are_not(photo: Path, tmp_path: Path, names: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert deblur(photo, "-o", tmp_path / "out.png", "--maps", names) == 2
+    assert "mu, omega, defocus_size, defocus_spread, coarse_trust, chroma, blur_radius" in capsys.readouterr().err
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_size_of_large_maps_is_said_first(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.modules["deblurcli.cli.restore"], "WORTH_SAYING", 1e6)
+    assert deblur(photo, "-o", tmp_path / "out.png", "-v", "--export-maps") == 0
+    assert re.search(r"maps will take about \d+ MB; --maps exports only", capsys.readouterr().err)
+    assert deblur(photo, "-o", tmp_path / "b.png", "-v") == 0
+    assert "MB" not in capsys.readouterr().err
+
+
+def test_raw_look_is_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_dng(tmp_path / "a.dng", patches())
+    command = (tmp_path / "a.dng", "-o", tmp_path / "a.tif", "--skip-existing")
+    assert deblur(*command) == deblur(*command) == 0
+    assert "raw look camera" in read_software(tmp_path / "a.tif")
+    assert deblur(*command, "--raw-look", "neutral") == 1  # another look, another file
+    assert "exists already" in capsys.readouterr().err
 
 
 def test_json_line(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ import deblurcli
 from deblurcli.errors import PhotoError
 from deblurcli.evaluation.maps import maps_summary, spearman
 from deblurcli.evaluation.rows import Row
-from deblurcli.maps.export import export_maps, new_folder
+from deblurcli.maps.export import PICTURE, expected_size, export_maps, new_folder
 from deblurcli.maps.kernels import Mixture
 from deblurcli.maps.pictures import colour_map
 from deblurcli.networks.spec import NETWORKS, NetworkSpec
@@ -90,6 +90,28 @@ def test_folder_holds_maps_of_copies(tmp_path: Path) -> None:
     assert rows["mu"]["each value is"] == "the mean of 2 × 2 px"
     assert rows["mu_2"]["each value is"] == "the mean of 1 × 1 px of the photo at 1/2"
     assert rows["blur_radius_2"]["meaning"].endswith("In px of the photo at 1/2 of its size.")
+
+
+def test_only_maps_that_are_wanted() -> None:
+    deblurrer = untrained("tiny")
+    photo = Photo(RNG.integers(0, 256, (129, 134, 3), dtype=np.uint8))
+    every, some = (deblurrer.restore(photo, maps=maps, scales=2) for maps in (True, ("blur_radius", "mu")))
+    np.testing.assert_array_equal(some.photo.pixels, every.photo.pixels)
+    for few, all_of in zip((some.maps, *some.coarse), (every.maps, *every.coarse), strict=True):
+        assert set(few) == {"mu", "blur_radius"}
+        for name, planes in few.items():
+            np.testing.assert_array_equal(planes, all_of[name])
+
+
+def test_size_is_known_before(tmp_path: Path) -> None:
+    deblurrer = untrained("tiny")
+    photo = Photo(RNG.integers(0, 256, (400, 300, 3), dtype=np.uint8))
+    result = deblurrer.restore(photo, maps=True, maps_scale=2, scales=2)
+    specs = deblurrer.backend.spec.maps
+    export_maps(tmp_path, result.maps, specs, {}, photo, result.photo, {}, result.coarse)
+    size = sum(file.stat().st_size for file in tmp_path.iterdir() if file.suffix in (".npz", ".tif"))
+    expected = expected_size(specs, 400, 300, 2, 2) - (1 + len(specs)) * PICTURE
+    assert 0.5 < expected / size < 2
 
 
 @pytest.mark.parametrize("spec", NETWORKS.values(), ids=NETWORKS)

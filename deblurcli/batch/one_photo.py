@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from deblurcli.restore import Deblurrer, Restoration
 
 # Options that make no difference to the file.
-_ELSEWHERE = {"export_maps", "finished_by", "maps_scale", "maps_dir", "max_pixels", "overwrite", "strict", "tile"}
+_ELSEWHERE = {"finished_by", "maps", "maps_scale", "maps_dir", "max_pixels", "overwrite", "strict", "tile"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Options:
     """How photos are restored; see ``Deblurrer.restore``, ``read_photo`` and ``write_photo``.
 
     Attributes:
-        maps_dir: folder for the maps' folders; None for beside the outputs.
+        maps: names of those to export. maps_dir: folder for the maps' folders; None for beside the outputs.
         finished_by: network, weights and precision, whose finished results are left as they are; None to redo them.
     """
 
@@ -42,7 +42,7 @@ class Options:
     depth: Literal["auto", 8, 16, 32] = "auto"
     format: str | None = None
     quality: int = 95
-    export_maps: bool = False
+    maps: tuple[str, ...] = ()
     maps_scale: int = 4
     maps_dir: Path | None = None
     max_pixels: int | None = None
@@ -102,12 +102,12 @@ def restore_photo(
     options: Options,
     device: Device,
     progress: Progress | None = None,
-    was_read: Callable[[int], object] = lambda nbytes: None,
+    was_read: Callable[[Photo], object] = lambda photo: None,
 ) -> Outcome:
     """Restores one photo. What goes wrong with it is part of the outcome, so that others go on.
 
     Args:
-        progress: as for ``Deblurrer.restore``. was_read: told the bytes of the photo once it is in memory.
+        progress: as for ``Deblurrer.restore``. was_read: shown the photo once it is in memory.
     """
     row = named(job)
     began = time.perf_counter()
@@ -137,7 +137,7 @@ def _alone(job: Job, options: Options) -> Iterator[bool]:
 
 
 def _restore(
-    job: Job, options: Options, device: Device, progress: Progress | None, was_read: Callable[[int], object]
+    job: Job, options: Options, device: Device, progress: Progress | None, was_read: Callable[[Photo], object]
 ) -> dict[str, Any]:
     """The rest of the row."""
     from deblurcli.photo.atomic import scratch_folder
@@ -150,10 +150,10 @@ def _restore(
         source = stack.enter_context(fetched(job.source))
         limit = options.max_pixels or MAX_PIXELS
         photo = read_photo(source, max_pixels=limit, raw=options.raw, strict=options.strict)
-        was_read(photo.pixels.nbytes)
+        was_read(photo)
         maps = stack.enter_context(ExitStack())
         maps_folder = files = None
-        if options.export_maps:
+        if options.maps:
             from deblurcli.maps.export import new_folder
 
             maps_folder = maps.enter_context(new_folder(options.maps_folder(job)))
@@ -165,7 +165,7 @@ def _restore(
             tile=options.tile,
             scales=options.scales,
             depth=options.depth,
-            maps=options.export_maps,
+            maps=options.maps,
             maps_scale=options.maps_scale,
             maps_folder=files,
             progress=progress,
@@ -225,4 +225,5 @@ def _export(folder: Path, deblurrer: Deblurrer, photo: Photo, result: Restoratio
 
     backend = deblurrer.backend
     about = {**row, "calibration": calibration(backend.spec.name, deblurrer.weights)}
-    export_maps(folder, result.maps, backend.spec.maps, backend.kernels(), photo, result.photo, about, result.coarse)
+    specs = tuple(m for m in backend.spec.maps if m.name in result.maps)
+    export_maps(folder, result.maps, specs, backend.kernels(), photo, result.photo, about, result.coarse)

@@ -148,6 +148,7 @@ def restore_all(
     at_once: int,
     stop: Stop,
     watch: Watch = lambda done: None,
+    was_read: Callable[[Job, Photo], object] = lambda job, photo: None,
 ) -> Iterator[tuple[Job, Outcome]]:
     """Restores photos on all devices; results are what each would be alone. Workers are closed in the end.
 
@@ -155,6 +156,7 @@ def restore_all(
         at_once: how many photos are read, restored and written at the same time.
         stop: ends the run early; photos that are then not begun have no outcome.
         watch: told how many photos are done, those begun by what is done of them.
+        was_read: shown each photo once it is in memory, in the thread that read it.
 
     Yields:
         Jobs and outcomes, as they come.
@@ -170,8 +172,12 @@ def restore_all(
             shares[number] = done / total
             watch(finished + sum(list(shares.values())))
 
-        with suppress(StoppedError), room.of_photo(number) as was_read:
-            return restore_photo(job, options, turns, progress, was_read)
+        def seen(photo: Photo) -> None:
+            takes(photo.pixels.nbytes)
+            was_read(job, photo)
+
+        with suppress(StoppedError), room.of_photo(number) as takes:
+            return restore_photo(job, options, turns, progress, seen)
         return None
 
     waiting = iter(enumerate(jobs))

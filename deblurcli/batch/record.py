@@ -6,6 +6,7 @@ Times are no more than hints: cards are written by cameras in other time zones, 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from contextlib import suppress
@@ -38,6 +39,8 @@ def description(deblurrer: Deblurrer, job: Job, options: Options, result: Restor
     text = f"deblur {__version__}: {str(deblurrer).replace(' · ', ', ')}, amount {options.amount:g}"
     if result.scales > 1:
         text += f", {result.scales} scales"
+    if result.photo.format == "raw":
+        text += f", raw look {options.raw.look if options.raw else 'camera'}"
     if result.approximate:
         text += f", approximate: in {result.tiles} tiles"
     settings = options.sum(job, backend.spec.name, deblurrer.weights, backend.precision)
@@ -57,7 +60,7 @@ def is_finished(job: Job, options: Options, network: str, weights: str, precisio
         # When this machine last wrote to the photo: cameras may be in another time zone.
         written = source.st_ctime if os.name == "posix" else source.st_mtime
         newer = job.target.stat().st_mtime >= written
-        if options.export_maps and not (options.maps_folder(job) / "maps.json").is_file():
+        if options.maps and not _maps_in(options.maps_folder(job)).issuperset(options.maps):
             return False
         if "exif" not in FORMATS[format_for(job.target, options.format)].holds:
             return newer
@@ -67,6 +70,15 @@ def is_finished(job: Job, options: Options, network: str, weights: str, precisio
         return newer or record.source == sum_of(job.source)
     except (OSError, PhotoError):
         return False
+
+
+def _maps_in(folder: Path) -> set[str]:
+    """Names of the maps that were exported to a folder."""
+    try:
+        rows = json.loads((folder / "maps.json").read_text(encoding="utf-8"))["maps"]
+        return {row["name"] for row in rows}
+    except (OSError, ValueError, LookupError, TypeError):
+        return set()
 
 
 def record_of(path: Path) -> Record | None:

@@ -68,7 +68,8 @@ class Log:
 
     def note(self, text: str) -> None:
         """Something nobody needs in a log file."""
-        say(self._words(text), verbosity=self._verbosity)
+        with self._beside_bar():
+            say(self._words(text), verbosity=self._verbosity)
 
     def detail(self, text: str) -> None:
         """Something for those who want to know everything."""

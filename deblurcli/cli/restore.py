@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -35,8 +35,11 @@ if TYPE_CHECKING:
     from deblurcli.batch.one_photo import Options, Outcome
     from deblurcli.batch.pipeline import Stop
     from deblurcli.cli.log import Log
+    from deblurcli.networks.spec import NetworkSpec
+    from deblurcli.photo.photo import Photo
 
 MAPS_SCALES = ("1", "1/2", "1/4", "1/8", "1/16")
+WORTH_SAYING = 50e6  # bytes of maps
 DEPTHS: dict[str, Any] = {"auto": "auto", "8": 8, "16": 16, "32": 32}
 
 
@@ -101,7 +104,12 @@ def picture_options(command: Any) -> Any:
         click.option(
             "--export-maps",
             is_flag=True,
-            help="Also write what the network chose at each pixel, to OUTPUT.maps/.",
+            help="Also write what the network chose at each pixel, to OUTPUT.maps/: all maps that it has.",
+        ),
+        click.option(
+            "--maps",
+            metavar="NAME,NAME...",
+            help="Export only these maps, e.g. blur_radius or defocus,mu. A name nobody knows lists those there are.",
         ),
         click.option(
             "--maps-scale",
@@ -228,7 +236,7 @@ def restore(
     find shots -newer last | deblur @- -o sharp/ --report failed.txt
     deblur - -o - < photo.jpg > sharp.jpg
     deblur photo.jpg -o soft.jpg --amount 0.5
-    deblur photo.jpg -o sharp.png --export-maps
+    deblur photo.jpg -o sharp.png --maps blur_radius
 
     Reads and writes JPEG, PNG, TIFF, WebP, AVIF, JPEG XL and BMP; reads camera raw, JPEG 2000 and HEIC.
     A run that was interrupted goes on with --skip-existing. Ctrl-C
@@ -248,8 +256,8 @@ def _run(pipe: Pipe, settings: dict[str, Any]) -> int:
     from deblurcli.loading import choose_network
     from deblurcli.weights.store import tag_of
 
-    options = _options(settings)
     spec = choose_network(settings["network"], settings["weights"])
+    options = _options(settings, spec)
     tag = tag_of(spec, settings["weights"])
     precision = chosen_precision(settings["precision"])
     common = {"network": spec.name, "weights": tag, "precision": precision, "amount": options.amount}
@@ -268,7 +276,7 @@ def _run(pipe: Pipe, settings: dict[str, Any]) -> int:
     left, stop = {job.target: job for job in jobs}, Stop()
     try:
         with log.bar(len(jobs)), stop.on_signals(log.stopping, only=len(jobs) == 1):
-            for job, outcome in _outcomes(jobs, options, settings, stop, log.watch):
+            for job, outcome in _outcomes(jobs, options, settings, stop, log, spec):
                 del left[job.target]
                 log.add(job, outcome)
                 if outcome.lost or (settings["fail_fast"] and outcome.exit_code):
@@ -280,14 +288,17 @@ def _run(pipe: Pipe, settings: dict[str, Any]) -> int:
     return INTERRUPTED if stop.interrupted else log.exit_code
 
 
-def _options(settings: dict[str, Any]) -> Options:
+def _options(settings: dict[str, Any], spec: NetworkSpec) -> Options:
     from deblurcli.batch.one_photo import Options
     from deblurcli.photo.formats.raw import RawSettings
 
     chosen = {field.name: settings[field.name] for field in fields(Options) if field.name in settings}
     scale = int(settings["maps_scale"].rpartition("/")[2])
     raw = RawSettings(**{field.name: settings[f"raw_{field.name}"] for field in fields(RawSettings)})
-    return Options(**chosen | {"depth": DEPTHS[settings["depth"]], "maps_scale": scale, "raw": raw})
+    maps = settings["maps"]
+    names = [m.name for m in spec.maps] if maps is None else [name.strip() for name in maps.split(",")]
+    exported = spec.map_names(names) if settings["export_maps"] or maps is not None else ()
+    return Options(**chosen | {"depth": DEPTHS[settings["depth"]], "maps": exported, "maps_scale": scale, "raw": raw})
 
 
 def _names(settings: dict[str, Any], network: str, tag: str) -> Names | None:
@@ -339,7 +350,7 @@ def _not_finished(jobs: list[Job], options: Options, made_by: tuple[str, str, st
 
 
 def _outcomes(
-    jobs: list[Job], options: Options, settings: dict[str, Any], stop: Stop, watch: Callable[[float], None]
+    jobs: list[Job], options: Options, settings: dict[str, Any], stop: Stop, log: Log, spec: NetworkSpec
 ) -> Iterator[tuple[Job, Outcome]]:
     from deblurcli.batch.pipeline import load_on, photos_at_once, restore_all
 
@@ -351,11 +362,26 @@ def _outcomes(
         from deblurcli.batch.cluster import restore_on_cluster
 
         jobs = prepared(jobs, options.maps_dir)
-        yield from restore_on_cluster(jobs, options, **chosen, device=device, at_once=at_once, stop=stop, watch=watch)
+        yield from restore_on_cluster(
+            jobs, options, **chosen, device=device, at_once=at_once, stop=stop, watch=log.watch
+        )
         return
     workers = load_on(device, **chosen)
     jobs, at_once = prepared(jobs, options.maps_dir), at_once or photos_at_once(workers)
-    yield from restore_all(jobs, options, workers, at_once=at_once, stop=stop, watch=watch)
+    was_read = partial(_tell_size_of_maps, options, spec, log)
+    yield from restore_all(jobs, options, workers, at_once=at_once, stop=stop, watch=log.watch, was_read=was_read)
+
+
+def _tell_size_of_maps(options: Options, spec: NetworkSpec, log: Log, job: Job, photo: Photo) -> None:
+    from deblurcli.maps.export import expected_size
+    from deblurcli.scales import scales_of
+
+    height, width = photo.pixels.shape[:2]
+    exported = [m for m in spec.maps if m.name in options.maps]
+    size = expected_size(exported, height, width, scales_of(height, width, spec, options.scales), options.maps_scale)
+    if exported and size > WORTH_SAYING:
+        less = "--maps exports only those that you name" if len(exported) > 1 else ""
+        log.note(f"{job.source}: its maps will take about {size / 1e6:.0f} MB{'; ' * bool(less)}{less}")
 
 
 def _write(path: str, content: bytes) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SIDE = 1000  # px; larger planes are thinned out to be drawn
 DPI = 110
+FAST: Any = {"compress_level": 1}  # of PNG
 
 
 def colour_map(spec: MapSpec) -> str:
@@ -39,7 +40,7 @@ def draw_map(path: Path, planes: NDArray[np.float32], spec: MapSpec) -> None:
     figure = _figure(width, rows * (shape + 0.25) + 0.9)
     _grid(figure, planes, spec, rows, columns)
     figure.suptitle(f"{spec.symbol}   {spec.meaning}", fontsize=12, x=0.01, ha="left")
-    figure.savefig(path, dpi=DPI)
+    figure.savefig(path, dpi=DPI, pil_kwargs=FAST)
 
 
 def draw_overview(path: Path, maps: Maps, specs: tuple[MapSpec, ...], before: Photo, after: Photo) -> None:
@@ -74,7 +75,7 @@ def draw_overview(path: Path, maps: Maps, specs: tuple[MapSpec, ...], before: Ph
     for part, spec in zip(others, many, strict=True):
         _grid(part, maps[spec.name], spec, len(spec.rows), len(spec.columns))
         part.suptitle(f"{spec.symbol}   {spec.meaning}", fontsize=11, x=0.01, ha="left")
-    figure.savefig(path, dpi=DPI)
+    figure.savefig(path, dpi=DPI, pil_kwargs=FAST)
 
 
 def _aspect(height: int, width: int) -> float:
@@ -93,24 +94,32 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _grid(figure: Figure | SubFigure, planes: NDArray[np.float32], spec: MapSpec, rows: int, columns: int) -> None:
-    """All planes in a table with their names, and one colour bar."""
-    axes = figure.subplots(rows, columns, squeeze=False)
+    """All planes in a table with their names, and one colour bar.
+
+    The table is one picture: axes of its own for each plane take Matplotlib longer to lay out than all else together.
+    """
     whole = rows == len(spec.rows)  # the table is laid out as the spec has it, so names go to its edges
-    image = None
-    for number, axis in enumerate(axes.flat):
-        axis.set_xticks([])
-        axis.set_yticks([])
-        axis.spines[:].set_visible(False)
-        if number >= spec.channels:
-            continue
-        image = axis.imshow(_plane(planes[number]), **_colours(spec))
-        row, column = divmod(number, len(spec.columns))
-        if not whole or row == 0:
-            axis.set_title(spec.columns[column], fontsize=9, pad=3)
-        if whole and column == 0:
-            axis.set_ylabel(spec.rows[row], fontsize=9)
-    assert image is not None
-    figure.colorbar(image, ax=axes, label=_unit(spec), extend=_extend(spec), shrink=0.9, aspect=30, pad=0.01)
+    cells = [_plane(plane, max(2 * SIDE // (columns + 1), 200)) for plane in planes]
+    height, width = cells[0].shape
+    gap = 0 if spec.channels == 1 else 1 + width // 40
+    above = gap if whole else gap + width // 10  # room for a name
+    table = np.full((rows * (height + above), columns * (width + gap)), np.nan, np.float32)
+    axis = figure.subplots()
+    for number, cell in enumerate(cells):
+        row, column = divmod(number, columns)
+        top, left = row * (height + above) + above, column * (width + gap)
+        table[top : top + height, left : left + width] = cell
+        if not whole:
+            axis.text(left + width / 2, top - gap, spec.columns[number], fontsize=9, ha="center", va="bottom")
+    image = axis.imshow(table, **_colours(spec))
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0, labelsize=9, labeltop=True, labelbottom=False)
+    axis.set_xticks([], [])
+    axis.set_yticks([], [])
+    if whole:
+        axis.set_xticks(width / 2 + (width + gap) * np.arange(columns), spec.columns)
+        axis.set_yticks(above + height / 2 + (height + above) * np.arange(rows), spec.rows, rotation=90, va="center")
+    figure.colorbar(image, ax=axis, label=_unit(spec), extend=_extend(spec), shrink=0.9, aspect=30, pad=0.01)
 
 
 def _colours(spec: MapSpec) -> dict[str, Any]:
@@ -134,9 +143,9 @@ def _unit(spec: MapSpec) -> str:
     return spec.symbol if spec.unit == "1" else f"{spec.symbol}, {spec.unit}"
 
 
-def _plane(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What is drawn of (h, w): every pixel, or every n-th."""
-    step = -(-max(plane.shape) // SIDE)
+def _plane(plane: NDArray[np.float32], side: int = SIDE) -> NDArray[np.float32]:
+    """What is drawn of (h, w) on ``side`` px: every pixel, or every n-th."""
+    step = -(-max(plane.shape) // side)
     return np.asarray(plane[::step, ::step])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -113,6 +114,20 @@ class NetworkSpec:
     untrained: bool = False
     url: str = ""
     about: str = ""
+
+    def map_names(self, wanted: Iterable[str]) -> tuple[str, ...]:
+        """The maps that these stand for, in the table's order: by their names, or by how several begin (``defocus``).
+
+        Raises:
+            UsageError: there is none of a name.
+        """
+        names, found = [m.name for m in self.maps], set[str]()
+        for text in wanted:
+            meant = {text} & {*names} or {name for name in names if text and name.startswith(text)}
+            if not meant:
+                raise UsageError(f"{self.name} has no map '{text}'", f"There are: {', '.join(names)}.")
+            found |= meant
+        return tuple(name for name in names if name in found)
 
 
 DEFAULT_NETWORK = "iniknet-fast"

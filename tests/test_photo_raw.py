@@ -44,8 +44,8 @@ def dng(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def developed(path: Path, **settings: Any) -> Photo:
-    return read_photo(path, raw=RawSettings(**{"look": "neutral"} | settings))
+def developed(path: Path, look: Any = "neutral", **settings: Any) -> Photo:
+    return read_photo(path, raw=RawSettings(look, **settings))
 
 
 def lab(photo: Photo) -> np.ndarray:
@@ -160,7 +160,7 @@ def scene() -> np.ndarray:
     coarse = rng.uniform(0, 1, (13, 19, 3)) ** 2.5
     coarse[:2, :2] = 1
     fine = np.kron(coarse, np.ones((8, 8, 1)))
-    return sum(np.roll(fine, (i, j), (0, 1)) for i in range(8) for j in range(8))[4:100, 4:148] / 64
+    return np.mean([np.roll(fine, (i, j), (0, 1)) for i in range(8) for j in range(8)], 0)[4:100, 4:148]
 
 
 def shot(path: Path, gain: float, contrast: float) -> np.ndarray:

@@ -20,6 +20,7 @@ from deblurcli.cli.completion import completion
 from deblurcli.cli.doctor import doctor
 from deblurcli.cli.evaluate import evaluate
 from deblurcli.cli.inspect import inspect
+from deblurcli.cli.integrate import integrate
 from deblurcli.cli.messages import report
 from deblurcli.cli.restore import restore
 from deblurcli.cli.streams import finish_output, prepare_streams
@@ -76,7 +77,7 @@ def cli() -> None:
     """
 
 
-for command in (restore, inspect, weights, synthesize, train, evaluate, benchmark, doctor, completion):
+for command in (restore, inspect, weights, synthesize, train, evaluate, benchmark, doctor, integrate, completion):
     cli.add_command(command)
 
 

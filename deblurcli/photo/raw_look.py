@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from deblurcli.arrays import Pixels
 from deblurcli.photo.limits import MAX_PIXELS
 from deblurcli.photo.profiles import SPACES, SRGB_CURVE, Space
 from deblurcli.photo.transfer import linear_to_srgb, srgb_to_linear
@@ -72,7 +73,7 @@ class Look:
         encoded = linear_to_srgb(light) if curve == SRGB_CURVE else light ** (1 / curve[0])
         return np.rint(encoded * 65535).astype(np.uint16)
 
-    def apply(self, samples: NDArray[np.uint16], space: str, exposure: float) -> None:
+    def apply(self, samples: Pixels, space: str, exposure: float) -> None:
         """Changes a developed picture (H, W, 3) in place."""
         table = self.table(space, exposure)
         for top in range(0, len(samples), BAND):  # an index takes four times the memory of what it picks
@@ -80,15 +81,16 @@ class Look:
             band[:] = table[band]
 
 
-def luminance(samples: NDArray[np.uint16], space: str) -> Floats:
-    """How light the middle of a developed picture (H, W, 3) is, sRGB-encoded in [0, 1], (h, w) of at most ``SIDE``."""
+def luminance(samples: Pixels, space: str) -> Floats:
+    """How light the middle of a developed picture (H, W, C) is, sRGB-encoded in [0, 1], at most ``SIDE`` wide and high."""
     middle = _middle(samples)
     step = -(-max(middle.shape) // SIDE)
     linear = _linear(middle[::step, ::step] / 65535, SPACES[space])
-    return linear_to_srgb(np.clip(linear @ SPACES[space].to_xyz()[1], 0, 1))
+    weights = SPACES[space].to_xyz()[1] if linear.shape[2] == 3 else np.ones(1)  # sensors without colours have one
+    return linear_to_srgb(np.clip(linear @ weights, 0, 1))
 
 
-def luminance_of_preview(preview: bytes | NDArray[np.uint8]) -> Floats | None:
+def luminance_of_preview(preview: bytes | Pixels) -> Floats | None:
     """The same of a preview, a JPEG file or pixels (H, W, 3); None if it cannot be read."""
     try:
         if isinstance(preview, bytes):
@@ -105,7 +107,7 @@ def luminance_of_preview(preview: bytes | NDArray[np.uint8]) -> Floats | None:
         return None
 
 
-def _middle(picture: NDArray[np.generic]) -> NDArray[np.generic]:
+def _middle(picture: Pixels) -> Pixels:
     """Without the rim, where small previews have black bars."""
     height, width = picture.shape[:2]
     return picture[height // 10 : height - height // 10, width // 10 : width - width // 10]

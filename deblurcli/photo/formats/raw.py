@@ -10,10 +10,9 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-import numpy as np
 import rawpy
-from numpy.typing import NDArray
 
+from deblurcli.arrays import Pixels
 from deblurcli.errors import PhotoError, UsageError
 from deblurcli.photo import metadata
 from deblurcli.photo.decoded import Decoded
@@ -145,7 +144,7 @@ def _libraw_errors(path: Path) -> Iterator[None]:
         raise PhotoError(path, f"is a camera raw file that cannot be developed ({detail})", COPY_AGAIN) from error
 
 
-def _preview(raw: Any) -> bytes | NDArray[np.uint8] | None:
+def _preview(raw: Any) -> bytes | Pixels | None:
     """The preview inside: a JPEG file, or pixels (H, W, 3)."""
     with suppress(rawpy.LibRawError):
         return raw.extract_thumb().data

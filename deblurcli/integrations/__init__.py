@@ -1,0 +1,1 @@
+"""Into the menus of editors and file managers."""

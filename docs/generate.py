@@ -13,6 +13,7 @@ from deblurcli import __version__
 from deblurcli.cli import cli
 from deblurcli.cli.sections import Sectioned, by_title
 from deblurcli.evaluation.results import results_tables, summary_table
+from deblurcli.integrations.offers import OFFERS
 from deblurcli.weights.table import networks_table
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +28,14 @@ def generated() -> dict[str, str]:
         "docs/networks.md": with_block("docs/networks.md", "networks", networks_table()),
         "docs/reference.md": reference(),
         "docs/deblur.1": manual(),
+        "docs/editors.md": with_block("docs/editors.md", "editors", editors_table()),
     }
+
+
+def editors_table() -> str:
+    """What ``deblur integrate`` knows, and what of it was tried."""
+    rows = [f"| `{name}` | {o.title} | {', '.join(o.systems)} | {o.tried} |" for name, o in OFFERS.items()]
+    return "\n".join(["| name | for | on | tried |", "|---|---|---|---|", *rows])
 
 
 def with_block(name: str, block: str, content: str) -> str:

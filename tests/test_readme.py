@@ -43,7 +43,7 @@ OTHERS["import"] = "deblur weights import INIKNet.pth --network iniknet -o mine.
 
 
 # These know no network.
-PLAIN = "weights|synthesize|doctor|completion|--*"
+PLAIN = "weights|synthesize|doctor|completion|integrate|--*"
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def generator() -> ModuleType:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/results.md", "docs/networks.md", "docs/reference.md", "docs/deblur.1"]
+    "page", ["README.md", "docs/results.md", "docs/networks.md", "docs/editors.md", "docs/reference.md", "docs/deblur.1"]
 )
 def test_what_is_generated_is_up_to_date(page: str) -> None:
     assert (ROOT / page).read_text() == generator().generated()[page], "run: make docs"

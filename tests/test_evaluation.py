@@ -577,6 +577,18 @@ def test_benchmark_compares(tmp_path: Path) -> None:
     assert "differs from the first" in done.stdout
 
 
+def test_benchmark_of_maps(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "deblurcli", "benchmark", "-m", "tiny", "--megapixels", "0.02", "--repeats", "1"]
+    command += ["--device", "cpu", "--maps", "none", "--maps", "mu", "--maps", "all", "-o", "b.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    without, some, every = json.loads((tmp_path / "b.json").read_text())["rows"]
+    assert "maps" not in without and [some["maps"], every["maps"]] == ["mu", "all"]
+    assert 0 < some["maps MB"] < every["maps MB"]
+    assert every["largest difference"] == 0 < without["processor"][0]
+    assert "MB of maps" in done.stdout
+
+
 def test_benchmark_without_weights() -> None:
     row, _ = measure(Case("kpac-3", None, 0.01, 8, ("--device", "cpu")), repeats=1)
     assert (row["network"], row["weights"]) == ("kpac-3", "untrained")

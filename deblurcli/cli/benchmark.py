@@ -20,6 +20,14 @@ from deblurcli.networks.spec import DEFAULT_NETWORK
 @click.option("--precision", type=click.Choice(PRECISIONS), multiple=True, default=["auto"], show_default=True)
 @click.option("--megapixels", type=click.FloatRange(0.01), multiple=True, default=[6.0], show_default=True)
 @click.option("--depth", type=click.Choice(["8", "16"]), default="8", show_default=True, help="Bits per channel.")
+@click.option(
+    "--maps",
+    metavar="none|all|NAME,NAME...",
+    multiple=True,
+    default=["none"],
+    show_default=True,
+    help="Also export these maps.",
+)
 @click.option("--tile", metavar="auto|none|PX", default="auto", help="Side of the tiles.")
 @click.option("--repeats", type=click.IntRange(1), default=3, show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the figures to this JSON file.")
@@ -31,19 +39,21 @@ def benchmark(
     precision: tuple[str, ...],
     megapixels: tuple[float, ...],
     depth: str,
+    maps: tuple[str, ...],
     tile: str,
     repeats: int,
     output: Path | None,
 ) -> None:
     """Measure seconds and peak memory of restoring a photo, beside the rate at which the machine convolves.
 
-    --network, --backend, --precision and --megapixels can be given several times and are combined; results of one
+    Options that name several things can be given several times, and are combined; results of one
     network are compared with its first. Networks without weights here are measured untrained, which takes as long.
 
     \b
     deblur benchmark --megapixels 24 --depth 16
     deblur benchmark -m iniknet-fast -m kpac-3 --megapixels 0.9 --tile none -o networks.json
     deblur benchmark --backend torch --backend onnx --precision fp32 --precision fp16
+    deblur benchmark --megapixels 3 --maps none --maps blur_radius --maps all
     """
     from deblurcli.errors import UsageError
     from deblurcli.evaluation.results import command_line, write_results
@@ -54,10 +64,10 @@ def benchmark(
     rows = []
     for name, size in product(network, megapixels):
         first = None
-        for runtime, arithmetic in product(backend, precision):
+        for runtime, arithmetic, exported in product(backend, precision, maps):
             options = ("--backend", runtime, "--device", device, "--precision", arithmetic, "--tile", tile)
             try:
-                row, pixels = measure(Case(name, weights, size, int(depth), options), repeats, first)
+                row, pixels = measure(Case(name, weights, size, int(depth), options, exported), repeats, first)
             except UsageError as error:
                 click.echo(f"left out: {error}", err=True)
                 continue

@@ -62,6 +62,7 @@ class Case:
             untrained ones, which take as long.
         megapixels: size of the photo, 3:2. depth: 8 or 16 bits per channel.
         options: further ones of ``deblur restore``.
+        maps: "none", "all", or the names of those that are exported, with commas.
     """
 
     network: str
@@ -69,6 +70,7 @@ class Case:
     megapixels: float
     depth: int
     options: tuple[str, ...] = ()
+    maps: str = "none"
 
 
 def measure(case: Case, repeats: int, other: Pixels | None = None) -> tuple[dict[str, Any], Pixels]:
@@ -78,33 +80,36 @@ def measure(case: Case, repeats: int, other: Pixels | None = None) -> tuple[dict
         other: pixels of the same photo, restored in another way.
 
     Returns:
-        What ran, and of that: ``seconds`` of each whole command, program start included, and ``restoring``, those of
-        reading, restoring and writing the photo; of ``restoring`` the median per megapixel and the share of what the
-        machine convolves at; the largest memory of a process; the mean and the largest difference from ``other``, in
-        1/255. And the restored pixels.
+        What ran, and of that: ``seconds`` of each whole command, program start included; ``processor``, those of all
+        cores together; ``restoring``, those of reading, restoring and writing the photo, the median of that per
+        megapixel, and its share of what the machine convolves at; the largest memory of a process; how large exported
+        maps are; the mean and the largest difference from ``other``, in 1/255. And the restored pixels.
 
     Raises:
         WeightsError: there are no such weights. UsageError: this cannot be combined. DeblurError: a run failed.
     """
     height = round((case.megapixels * 1e6 / 1.5) ** 0.5)
     width = round(height * 1.5)
-    seconds, restoring, peaks = [], [], []
+    seconds, restoring, processor, peaks = [], [], [], []
     row: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.tif", Path(folder) / "out.tif"
         weights = case.weights or _untrained(case.network, Path(folder))
         command = [sys.executable, "-m", "deblurcli", str(source), "-o", str(target), "--overwrite", "--json"]
         command += ["--network", case.network, *(["--weights", weights] if weights else []), *case.options]
+        command += {"none": [], "all": ["--export-maps"]}.get(case.maps, ["--maps", case.maps])
         _write_photo(source, 64, 96, case.depth)
         _run(command)  # what is made on first use is there from now on
         _write_photo(source, height, width, case.depth)
         rate = calibration()
         for _ in range(repeats):
             began = time.perf_counter()
-            row, peak = _run(command)
+            row, usage = _run(command)
             seconds.append(round(time.perf_counter() - began, 2))
             restoring.append(row["seconds"])
-            peaks.append(peak)
+            processor.append(round(usage.ru_utime + usage.ru_stime, 2))
+            peaks.append(round(usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)))
+        size_of_maps = sum(file.stat().st_size for file in (Path(folder) / "out.maps").glob("*"))
         pixels = read_photo(target).pixels
     per_megapixel = statistics.median(restoring) / (height * width / 1e6)
     measured = {
@@ -114,19 +119,22 @@ def measure(case: Case, repeats: int, other: Pixels | None = None) -> tuple[dict
         "depth": case.depth,
         "seconds": seconds,
         "restoring": restoring,
+        "processor": processor,
         "seconds per megapixel": round(per_megapixel, 3),
         "GFLOP/s": round(2 * network_spec(case.network).cost / per_megapixel, 1),
         "calibration GFLOP/s": round(rate, 1),
         "peak MB": max(peaks),
     }
+    if case.maps != "none":
+        measured |= {"maps": case.maps, "maps MB": round(size_of_maps / 1e6, 1)}
     if other is not None:
         difference = 255 * np.abs(to_float(pixels) - to_float(other))
         measured |= {"mean difference": float(difference.mean()), "largest difference": float(difference.max())}
     return measured, pixels
 
 
-def _run(command: list[str]) -> tuple[dict[str, Any], int]:
-    """What the command says of its one photo, and the largest memory it had, MB."""
+def _run(command: list[str]) -> tuple[dict[str, Any], Any]:
+    """What the command says of its one photo, and what it used (``resource.struct_rusage``)."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, stdout=out, stderr=errors)
         _, status, usage = os.wait4(process.pid, 0)
@@ -136,7 +144,7 @@ def _run(command: list[str]) -> tuple[dict[str, Any], int]:
         if process.returncode:
             kind = UsageError if process.returncode == WRONG_USAGE else DeblurError
             raise kind(f"a run failed: {errors.read().strip() or out.read().strip()}")
-        return json.loads(out.read()), round(usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3))
+        return json.loads(out.read()), usage
 
 
 def _untrained(network: str, folder: Path) -> str | None:
@@ -165,6 +173,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     headings = ["network", "runs on", "megapixels", "tiles", "s per megapixel", "spread", "of calibration", "peak GB"]
     headings.append("in all, s")
     compared = any("mean difference" in row for row in rows)
+    mapped = any("maps" in row for row in rows)
+    headings += ["maps", "MB of maps"] * mapped
     if compared:
         headings.append("differs from the first by, of 255: mean, most")
     lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
@@ -183,6 +193,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             f"{row['peak MB'] / 1000:.2f}",
             f"{statistics.median(row['seconds']):.1f}",
         ]
+        if mapped:
+            cells += [row.get("maps", ""), str(row.get("maps MB", ""))]
         if compared:
             differs = "mean difference" in row
             cells.append(f"{row['mean difference']:.3f}, {row['largest difference']:.2f}" if differs else "")

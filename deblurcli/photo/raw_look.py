@@ -82,7 +82,7 @@ class Look:
 
 
 def luminance(samples: Pixels, space: str) -> Floats:
-    """How light the middle of a developed picture (H, W, C) is, sRGB-encoded in [0, 1], at most ``SIDE`` wide and high."""
+    """How light the middle of a developed picture (H, W, C) is, sRGB-encoded in [0, 1], at most ``SIDE`` on a side."""
     middle = _middle(samples)
     step = -(-max(middle.shape) // SIDE)
     linear = _linear(middle[::step, ::step] / 65535, SPACES[space])

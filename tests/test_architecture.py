@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "maps": {"arrays", "errors", "networks.spec", "photo", "tiling"},
     "synthesis": {"arrays", "errors", "photo.transfer"},
     "datasets": {"arrays", "errors", "photo"},
+    "integrations": {"errors", "photo.atomic"},
 }
 MAY_IMPORT["backends"] = MAY_IMPORT["weights"] | {"weights"}
 MAY_IMPORT["restore"] = MAY_IMPORT["backends"] | {"backends", "guard", "patterns", "scales", "tiling", "photo"}
@@ -42,7 +43,7 @@ MAY_IMPORT["loading"] = MAY_IMPORT["backends"] | {"backends", "restore"}
 MAY_IMPORT["batch"] = MAY_IMPORT["restore"] | {"restore", "loading", "maps"}
 MAY_IMPORT["evaluation"] = MAY_IMPORT["restore"] | {"restore", "loading", "synthesis", "datasets"}
 MAY_IMPORT["training"] = MAY_IMPORT["evaluation"] | {"evaluation"}
-MAY_IMPORT["cli"] = MAY_IMPORT["training"] | {"training", "maps", "batch"}
+MAY_IMPORT["cli"] = MAY_IMPORT["training"] | {"training", "maps", "batch", "integrations"}
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT[""] = set(MAY_IMPORT)  # the public root, deblurcli/__init__.py
 
@@ -69,6 +70,7 @@ TORCH_FREE = (
     "batch*",
     "photo*",
     "maps*",
+    "integrations*",
     "cli*",
     "networks.spec",
     "weights.store",

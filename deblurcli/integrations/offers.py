@@ -97,7 +97,7 @@ class Offer:
 
 
 def _filled(name: str, program: list[str], first: Path, system: str) -> bytes:
-    text = (files(__package__) / "templates" / name).read_text(encoding="utf-8")
+    text = (files("deblurcli.integrations") / "templates" / name).read_text(encoding="utf-8")
     starts = [str(PureWindowsPath(first) if system == WINDOWS else first)]
     for field, command in {"@DEBLUR@": program, "@EDIT@": starts, "@COMMAND@": starts}.items():
         text = text.replace(field, QUOTES[name](command))

@@ -13,6 +13,7 @@ from pathlib import Path, PureWindowsPath
 MARK = "Made by 'deblur integrate'"
 LINUX, MACOS, WINDOWS = "Linux", "macOS", "Windows"
 UNTRIED = "not tried by us yet"
+EXPORT_ACTIONS = "Adobe/Lightroom/Export Actions/deblur"
 SCRIPT = "Remove defocus blur"
 
 
@@ -117,10 +118,10 @@ def _places(system: str, home: Path) -> dict[str, str | Path]:
     if system == WINDOWS:
         roaming = os.environ.get("APPDATA") or home / "AppData/Roaming"
         local = os.environ.get("LOCALAPPDATA") or home / "AppData/Local"
-        return {"data": local, "config": local, "adobe": Path(roaming) / "Adobe", "suffix": ".cmd"}
+        return {"data": local, "config": local, "lightroom": Path(roaming) / EXPORT_ACTIONS, "suffix": ".cmd"}
     if system == MACOS:
         support = home / "Library/Application Support"
-        return {"data": support, "config": home / ".config", "adobe": support / "Adobe", "suffix": ".command"}
+        return {"data": support, "config": home / ".config", "lightroom": support / "deblur/edit", "suffix": ".command"}
     data = os.environ.get("XDG_DATA_HOME") or home / ".local/share"
     return {"data": data, "config": os.environ.get("XDG_CONFIG_HOME") or home / ".config", "suffix": ".sh"}
 
@@ -167,10 +168,13 @@ OFFERS = {
     "lightroom": Offer(
         "Lightroom Classic",
         (MACOS, WINDOWS),
+        "On macOS, first in Automator: new Application; add 'Run Shell Script' with 'Pass input: as arguments' and the "
+        'line\n    exec {quoted} "$@"\n'
+        "Save it as 'deblur' in ~/Library/Application Support/Adobe/Lightroom/Export Actions.\n"
         "In Lightroom: 'File', 'Export', format TIFF, 16 bits, compression None or ZIP; under 'Post-Processing', "
         "'After Export', choose 'deblur'.\n"
         "The results appear beside the exported files. 'Synchronize Folder' brings them into the catalog.",
-        (("edit", "{adobe}/Lightroom/Export Actions/deblur{suffix}"),),
+        (("edit", "{lightroom}{suffix}"),),
     ),
     "nautilus": Offer(
         "Nautilus, the file manager of GNOME",

@@ -94,7 +94,8 @@ def generator() -> ModuleType:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/results.md", "docs/networks.md", "docs/editors.md", "docs/reference.md", "docs/deblur.1"]
+    "page",
+    ["README.md", "docs/results.md", "docs/networks.md", "docs/editors.md", "docs/reference.md", "docs/deblur.1"],
 )
 def test_what_is_generated_is_up_to_date(page: str) -> None:
     assert (ROOT / page).read_text() == generator().generated()[page], "run: make docs"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import islice
@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from deblurcli.arrays import Maps, Picture
 from deblurcli.backends.backend import Answer, Backend
 from deblurcli.errors import UsageError
+from deblurcli.focus import KeepBokeh, Where, radius_map
 from deblurcli.guard import is_sound
 from deblurcli.maps.block_means import Planes
 from deblurcli.patterns import keep_patterns
 from deblurcli.photo.curves import Transfer, View, view_of
 from deblurcli.photo.photo import Photo
-from deblurcli.photo.transfer import to_codes, to_float
+from deblurcli.photo.transfer import as_depth, to_codes, to_float
 from deblurcli.scales import Scales, fused, fused_size, halved, scales_of
-from deblurcli.tiling import LARGEST_TILE, Plan, Progress, average, passes, tiled, with_smaller_tiles
+from deblurcli.tiling import LARGEST_TILE, Plan, Progress, Region, average, passes, tiled, with_smaller_tiles
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ Tile = Literal["auto", "none"] | int
 Show = Callable[[NDArray[Any]], Picture]
 TAUGHT = 1680  # px, width of the photos that published weights were taught with
 WORTH_SAYING = 0.01  # of the photo
+MOST_AMOUNT = 1.5
 DTYPES = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), 32: np.dtype(np.float32)}
 
 
@@ -51,6 +53,9 @@ class Restoration:
         repeated: tiles that came out unsound in half precision and were computed again in single.
         unrestored: tiles that stayed unsound, where the photo was left as it is.
         patterns: share of the photo where fine patterns are as they were (``patterns``).
+        bokeh: share of the photo that was left alone, being blurred wider than ``bokeh_from`` px (``focus``); 0 and 0
+            if that was not asked for, or the network does not know.
+        stretched: the mask has another shape than the photo.
         failed: the network made nothing of the photo that can be right: the result is a copy.
         hint: what might do more for this photo; said once.
     """
@@ -65,6 +70,9 @@ class Restoration:
     repeated: int = 0
     unrestored: int = 0
     patterns: float = 0.0
+    bokeh: float = 0.0
+    bokeh_from: float = 0.0
+    stretched: bool = False
     failed: bool = False
     hint: str = ""
 
@@ -86,6 +94,8 @@ class Restoration:
             )
         if self.patterns > WORTH_SAYING:
             said.append(f"fine patterns are as they were, in {self.patterns:.0%} of the photo: they looked like blur")
+        if self.stretched:
+            said.append("the mask has another shape than the photo and was stretched to it")
         return (*said, *filter(None, [self.hint]))
 
 
@@ -109,18 +119,18 @@ class Deblurrer:
         return " · ".join((b.spec.name, self.weights, b.name, b.device, b.precision))
 
     @overload
-    def __call__(self, picture: Picture, maps: Literal[False] = False, scales: Scales = "auto") -> Picture: ...
+    def __call__(self, picture: Picture, maps: Literal[False] = False, **how: Any) -> Picture: ...
 
     @overload
-    def __call__(self, picture: Picture, maps: Literal[True], scales: Scales = "auto") -> tuple[Picture, Maps]: ...
+    def __call__(self, picture: Picture, maps: Literal[True], **how: Any) -> tuple[Picture, Maps]: ...
 
-    def __call__(self, picture: Picture, maps: bool = False, scales: Scales = "auto") -> Picture | tuple[Picture, Maps]:
-        """Restores an array.
+    def __call__(self, picture: Picture, maps: bool = False, **how: Any) -> Picture | tuple[Picture, Maps]:
+        """Restores an array, as the command does a photo.
 
         Args:
             picture: (H, W, 3) float32 RGB as displayed, nominally in [0, 1].
             maps: also return the coefficient maps, name → (C, H, W).
-            scales: at how many sizes, as for ``restore``.
+            how: ``amount``, ``scales``, ``keep_bokeh``, ``mask`` and ``region``, as for ``restore``.
 
         Returns:
             The restored picture, same shape, not clipped; with ``maps``, a pair of both.
@@ -129,15 +139,21 @@ class Deblurrer:
             raise UsageError(
                 f"a picture is (H, W, 3) floats, not {picture.shape} {picture.dtype}", "See deblurcli.arrays."
             )
-        result = self.restore(Photo(picture.astype(np.float32, copy=False)), maps=maps, scales=scales)
+        result = self.restore(Photo(picture.astype(np.float32, copy=False)), maps=maps, **how)
         restored = to_float(result.photo.pixels)
         return (restored, result.maps) if maps else restored
 
-    def plan(self, height: int, width: int, tile: Tile = "auto", maps: bool = False) -> Plan:
-        """How a photo of this size is cut into tiles: as memory allows, not at all, or of a given side in px."""
+    def plan(
+        self, height: int, width: int, tile: Tile = "auto", maps: bool = False, wanted: Region | None = None
+    ) -> Plan:
+        """How a photo of this size is cut into tiles: as memory allows, not at all, or of a given side in px.
+
+        Only those for what is ``wanted``, unless the network has to see the whole picture.
+        """
         spec = self.backend.spec
-        side = None if isinstance(tile, str) else tile
-        plan = Plan(height, width, side, halo=spec.halo, multiple_of=spec.multiple_of, min_size=spec.min_size)
+        side, wanted = None if isinstance(tile, str) else tile, None if spec.looks_everywhere else wanted
+        sizes = {"halo": spec.halo, "multiple_of": spec.multiple_of, "min_size": spec.min_size}
+        plan = Plan(height, width, side, **sizes, wanted=wanted)
         if tile != "auto":
             return plan
         # A network that has to see the whole picture is shown it wherever memory allows.
@@ -157,11 +173,15 @@ class Deblurrer:
         maps_folder: Path | None = None,
         progress: Progress | None = None,
         transfer: Transfer = "auto",
+        keep_bokeh: KeepBokeh = "auto",
+        mask: NDArray[np.uint8] | None = None,
+        region: Region | None = None,
     ) -> Restoration:
         """Restores a photo. Runs again with smaller tiles when the device is out of memory.
 
         Args:
-            amount: 0 leaves every code value as it is, 1 is the network's answer, between them is a blend.
+            amount: 0 leaves every code value as it is, 1 is the network's answer, between them is a blend; up to 1.5
+                exaggerates.
             tile: "auto", "none", or the side of the tiles, px.
             scales: at how many sizes of the photo, itself counted; "auto" is as many as its size allows for networks
                 made for it, else 1. There are never more.
@@ -172,20 +192,30 @@ class Deblurrer:
                 looked at is read, and they last as long as the files. None keeps them in memory.
             progress: called with tiles done and tiles in all, every scale and pass over the picture counted.
             transfer: the curve of the photo's values: "srgb", "linear", or "auto" for what its profile says.
+            keep_bokeh: leave alone what is blurred wider than this radius, px; "auto" is wider than focus is missed by
+                (``focus.limit_for``), unless a mask or region says where, or the network does not know; or "off".
+            mask: (h, w) of any size, scaled to the photo: 255 restores, 0 does not.
+            region: restore only here, with a soft border inside. No more is computed than that takes.
         """
-        if not 0 <= amount <= 1:
-            raise UsageError(f"amount must be between 0 and 1, not {amount:g}")
+        if not 0 <= amount <= MOST_AMOUNT:
+            raise UsageError(f"amount must be between 0 and {MOST_AMOUNT:g}, not {amount:g}")
         if scales != "auto" and scales < 1:
             raise UsageError(f"scales must be at least 1, not {scales}")
         spec = self.backend.spec
         height, width = photo.pixels.shape[:2]
+        if keep_bokeh == "auto" and not (mask is None and region is None):
+            keep_bokeh = "off"
+        where = Where(height, width, keep_bokeh, mask, region)
+        sized = radius_map(spec, keep_bokeh)
         view = view_of(photo, transfer)
         dtype = photo.pixels.dtype if depth == "auto" else DTYPES[depth]
         # Without maps there is nothing to compute: not even a value beyond [0, 1] changes.
         if amount == 0 and not maps:
             return Restoration(photo, tiles=0, tile_shape=(0, 0))
 
-        asked = tuple(m for m in spec.maps if maps is True or (maps and m.name in maps))
+        wanted = tuple(m for m in spec.maps if maps is True or (maps and m.name in maps))
+        asked = (*wanted, *(m for m in sized if m not in wanted))
+        block = 1 if maps else where.side
         count = scales_of(height, width, spec, scales)
 
         def attempt(plan: Plan) -> Restoration:
@@ -197,38 +227,43 @@ class Deblurrer:
             made: NDArray[Any] | None = None
             while copies:  # from coarse to fine
                 copy, coarser = copies.pop(), made
-                planes = Planes(asked, copy.plan.height, copy.plan.width, copy.level, maps_scale, maps_folder)
+                planes = Planes(asked, copy.plan.height, copy.plan.width, copy.level, maps_scale, maps_folder, block)
                 faults.insert(0, [])
                 network = self._network(copy.show, planes, self._averages(copy), faults[0])
                 if copy.level == 0:
                     network = _finished(network, amount, photo.gray, view)
-                    made = np.empty(copy.codes.shape, dtype)
+                    made = np.empty(copy.codes.shape, dtype) if plan.wanted is None else as_depth(copy.codes, dtype)
                 else:  # the change, and the sizes that the next finer copy is told
-                    made = np.empty((*copy.codes.shape[:2], 3 + len(planes.sizes)), np.float16)
-                for region, values in tiled(
-                    copy.codes, network, copy.plan, copy.progress, self.backend.at_once, coarser
-                ):
-                    made[region.slices] = to_codes(values[..., : made.shape[2]], made.dtype)
-                    planes.add(region, values[..., 3:])
+                    made = np.zeros((*copy.codes.shape[:2], 3 + len(planes.sizes)), np.float16)
+                for part, values in tiled(copy.codes, network, copy.plan, copy.progress, self.backend.at_once, coarser):
+                    made[part.slices] = to_codes(values[..., : made.shape[2]], made.dtype)
+                    planes.add(part, values[..., 3:])
                 found.insert(0, planes.maps())
             assert made is not None
             patterns = keep_patterns(photo.pixels, made, lambda codes: _seen(codes, view), amount)
-            alpha = None if photo.alpha is None else to_codes(to_float(photo.alpha), dtype)
+            radius = found[0][sized[0].name][0] if sized else None
+            limit, bokeh = where.apply(photo.pixels, made, lambda codes: _seen(codes, view), radius, plan.covered)
+            alpha = None if photo.alpha is None else as_depth(photo.alpha, dtype)
+            returned = [{m.name: of_copy[m.name] for m in wanted} for of_copy in found]
             return Restoration(
                 replace(photo, pixels=made, alpha=alpha),
                 tiles=sum(tiles),
                 tile_shape=plan.tile_shape,
                 scales=count,
-                maps=found[0],
-                coarse=tuple(found[1:]) if maps else (),
+                maps=returned[0],
+                coarse=tuple(returned[1:]) if maps else (),
                 approximate=spec.context == "global" and max(tiles) > 1,
                 patterns=patterns,
+                bokeh=bokeh,
+                bokeh_from=limit,
+                stretched=where.stretched,
                 repeated=sum(of_copy.count("repeated") for of_copy in faults),
                 unrestored=sum(of_copy.count("unrestored") for of_copy in faults),
                 failed=faults[0].count("unrestored") == tiles[0],
             )
 
-        result = with_smaller_tiles(attempt, self.plan(height, width, tile, bool(maps)))
+        plan = self.plan(height, width, tile, bool(maps), None if maps else where.wanted)
+        result = with_smaller_tiles(attempt, plan)
         useful = scales_of(height, width, spec, 1 + ceil(log2(max(height, width) / TAUGHT)))
         if scales == "auto" and useful > count and not self._hinted:
             self._hinted = True
@@ -241,7 +276,9 @@ class Deblurrer:
         self, pixels: NDArray[Any], view: View | None, plan: Plan, count: int, progress: Progress | None
     ) -> list[_Copy]:
         """The photo, and halved copies of it, ``count`` in all; the coarsest, which comes first to work on, is last."""
-        plans = [plan.halved(level) for level in range(count)]
+        plans = [plan]
+        while len(plans) < count:
+            plans.append(plans[-1].halved)
         # A tile cannot know what the whole picture has on average, and is told: that is a pass for each average.
         looks = [self.backend.spec.statistics if len(p.tiles) > 1 else 0 for p in plans]
         sizes = [len(p.tiles) for p, n in zip(plans, looks, strict=True) for _ in range(n + 1)]
@@ -277,18 +314,21 @@ class Deblurrer:
 
         def network(codes: NDArray[Any], coarser: NDArray[Any] | None = None) -> NDArray[np.float32]:
             seen = show(codes)
-            restored, maps, trust = self._sound(seen, bool(planes.specs), averages, faults)
-            change = np.subtract(restored, seen, order="C")
+            restored, maps, trust = self._sound(seen, planes.names, averages, faults)
+            values = np.empty((*seen.shape[:2], 3 + planes.channels), np.float32)
+            change = np.subtract(restored, seen, out=values[..., :3])
             if coarser is not None:
-                change = fused(change, trust, coarser[..., :3])
+                fused(change, trust, coarser[..., :3])
                 for k, name in enumerate(planes.sizes, start=3):
                     maps[name] = fused_size(maps[name][0], coarser[..., k])[None]
-            layers = planes.layers(maps)
-            return np.concatenate([change, *layers], axis=2) if layers else change
+            planes.lay(maps, values[..., 3:])
+            return values
 
         return network
 
-    def _sound(self, seen: Picture, maps: bool, averages: list[NDArray[np.float64]], faults: list[str]) -> Answer:
+    def _sound(
+        self, seen: Picture, maps: Sequence[str], averages: list[NDArray[np.float64]], faults: list[str]
+    ) -> Answer:
         """What ``Backend.run`` makes of a tile; what cannot be right is computed in full precision or left out."""
         answer = self.backend.run(seen, maps, averages)
         if is_sound(seen, answer.restored):

@@ -150,6 +150,7 @@ class Plan:
         multiple_of: sides and positions of inputs are multiples of this.
         min_size: the smallest side the network accepts, px.
         blend: width of the ramp between neighbours, px. It hides what remains where the network looks beyond the halo.
+        wanted: the part of the photo to restore, not empty; there are no tiles for the rest. None for everything.
 
     Raises:
         UsageError: ``tile`` leaves no room between the halos, or is too small for the network.
@@ -163,6 +164,7 @@ class Plan:
     multiple_of: int
     min_size: int
     blend: int = 32
+    wanted: Region | None = None
 
     def __post_init__(self) -> None:
         # Whatever the size of the photo, so that a folder does not fail at its first large one.
@@ -174,7 +176,7 @@ class Plan:
 
     @property
     def photo(self) -> Region:
-        """The pixels to restore."""
+        """All pixels."""
         return Region(0, 0, self.height, self.width)
 
     @property
@@ -210,6 +212,12 @@ class Plan:
         )
 
     @property
+    def covered(self) -> Region:
+        """The pixels that are final once all tiles are done: at least what is wanted."""
+        first, last = self.tiles[0].core, self.tiles[-1].core
+        return Region(first.top, first.left, last.bottom - first.top, last.right - first.left)
+
+    @property
     def tile_shape(self) -> tuple[int, int]:
         """Height and width of every tile's input, px."""
         return self.tiles[0].input.shape
@@ -228,18 +236,26 @@ class Plan:
             bytes_per_pixel: what the network needs for each pixel of its input.
             largest: no tile has more pixels than a square of this side, however much memory there is.
         """
-        side = int(min(isqrt(int(budget / bytes_per_pixel)), largest))
-        if self.canvas.height * self.canvas.width <= side**2:
+        side, smallest = int(min(isqrt(int(budget / bytes_per_pixel)), largest)), self.smallest_sensible_tile
+        if self.wanted is None and self.canvas.height * self.canvas.width <= side**2:
             return replace(self, tile=None)
-        if side <= self.smallest_sensible_tile:
-            return replace(self, tile=self.smallest_sensible_tile)
-        # Tiles are cut no larger than their number needs, so that a longer one may be narrow enough to fit as well.
-        plans = (replace(self, tile=longest) for longest in range(side, 2 * side, self.multiple_of))
+        if side <= smallest:
+            return replace(self, tile=smallest)
+        # Tiles are cut no larger than their number needs, so that a longer one may be narrow enough to fit as well. Of
+        # a part of the photo, small ones may cover less that is not wanted.
+        sides = range(smallest if self.wanted else side, 2 * side, self.multiple_of)
+        plans = (replace(self, tile=longest) for longest in sides)
         return min((plan for plan in plans if plan._tile_pixels <= side**2), key=lambda plan: plan._all_pixels)
 
-    def halved(self, times: int) -> Plan:
-        """A plan with tiles no larger for a copy that is halved so often."""
-        return replace(self, height=-(-self.height >> times), width=-(-self.width >> times))
+    @property
+    def halved(self) -> Plan:
+        """A plan with tiles no larger for a copy of half the size, and of that what these tiles are told."""
+        plan = replace(self, height=-(-self.height // 2), width=-(-self.width // 2), wanted=None)
+        if self.wanted is None:
+            return plan
+        first, last = self.tiles[0].input.halved, self.tiles[-1].input.halved
+        seen = Region(first.top, first.left, last.bottom - first.top, last.right - first.left)
+        return replace(plan, wanted=seen.intersection(plan.photo))
 
     def smaller(self) -> Plan | None:
         """This plan with tiles half as long, or None if they cannot sensibly be any smaller."""
@@ -259,8 +275,13 @@ class Plan:
 
     @cached_property
     def _cuts(self) -> tuple[tuple[int, list[_Span]], tuple[int, list[_Span]]]:
-        """How both axes are cut, see ``_cut``."""
-        return self._cut(self.height, self.canvas.height), self._cut(self.width, self.canvas.width)
+        """How both axes are cut, see ``_cut``, and which of the spans are wanted."""
+        wanted = self.wanted or self.photo
+        sides = zip(self.photo.shape, self.canvas.shape, strict=True)
+        (height, rows), (width, columns) = (self._cut(photo, canvas) for photo, canvas in sides)
+        rows = [row for row in rows if row.first < wanted.bottom and row.end > wanted.top]
+        columns = [column for column in columns if column.first < wanted.right and column.end > wanted.left]
+        return (height, rows), (width, columns)
 
     @property
     def _overlap(self) -> int:
@@ -341,7 +362,7 @@ def tiled(
 
     Yields:
         Regions of the photo and their final values, (region.height, region.width, C) float32. Together the regions
-        cover the photo, each pixel once.
+        cover the photo, or what the plan has of it, each pixel once.
 
     Raises:
         ValueError: sizes do not agree, of source and plan or of a network's input and output.
@@ -355,13 +376,14 @@ def tiled(
     above: dict[int, Floats] = {}  # of the row of tiles above, what it shares with this one, by left edge
 
     progress(0, len(plan.tiles))
+    first = plan.tiles[0].core
     windows = _ahead(lambda tile: _window(source, network, tile, coarser), plan.tiles, at_once)
     for done, (tile, values) in enumerate(windows, start=1):
         core = tile.core
-        if core.left > 0:
+        if core.left > first.left:
             _fade_in(values[:, : plan.blend], beside, ramp)
         values, beside = values[:, : core.width], values[:, core.width :].copy()
-        if core.top > 0:
+        if core.top > first.top:
             _fade_in(values[: plan.blend], above[core.left], ramp[:, None])
         values, above[core.left] = values[: core.height], values[core.height :].copy()
         yield core, values

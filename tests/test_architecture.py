@@ -36,8 +36,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "datasets": {"arrays", "errors", "photo"},
     "integrations": {"errors", "photo.atomic"},
 }
+MAY_IMPORT["focus"] = {"arrays", "errors", "maps.block_means", "networks.spec", "photo", "tiling"}
 MAY_IMPORT["backends"] = MAY_IMPORT["weights"] | {"weights"}
-MAY_IMPORT["restore"] = MAY_IMPORT["backends"] | {"backends", "guard", "patterns", "scales", "tiling", "photo"}
+MAY_IMPORT["restore"] = MAY_IMPORT["backends"] | {"backends", "focus", "guard", "patterns", "scales", "tiling", "photo"}
 MAY_IMPORT["restore"] |= {"maps.block_means"}
 MAY_IMPORT["loading"] = MAY_IMPORT["backends"] | {"backends", "restore"}
 MAY_IMPORT["batch"] = MAY_IMPORT["restore"] | {"restore", "loading", "maps"}
@@ -65,6 +66,7 @@ TORCH_FREE = (
     "tiling",
     "guard",
     "patterns",
+    "focus",
     "restore",
     "loading",
     "batch*",

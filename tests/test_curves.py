@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from test_restore import Brighter
 
 from deblurcli.arrays import Picture
-from deblurcli.backends.backend import Answer
+from deblurcli.backends.backend import Answer, Wanted
 from deblurcli.photo.curves import Transfer, known_space, read_curves, view_of
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import D65, SPACES, SRGB_CURVE, Space, icc_profile, profile_of
@@ -27,7 +27,7 @@ DEEP = RNG.integers(0, 65536, (40, 40, 3)).astype(np.uint16)
 class Still(Brighter):
     """A network that changes nothing, and remembers what it saw."""
 
-    def run(self, picture: Picture, maps: bool = False, statistics: Any = ()) -> Answer:
+    def run(self, picture: Picture, maps: Wanted = False, statistics: Any = ()) -> Answer:
         self.seen = picture.copy()
         return Answer(picture, super().run(picture, maps, statistics).maps)
 
@@ -88,10 +88,10 @@ def test_pq_beyond_what_is_shown_hardly_changes() -> None:
     codes[:, 20:] = 30000
 
     class Darker(Brighter):
-        def run(self, picture: Picture, maps: bool = False, statistics: Any = ()) -> Answer:
+        def run(self, picture: Picture, maps: Wanted = False, statistics: Any = ()) -> Answer:
             return Answer(picture - np.float32(0.001), {})
 
-    restored = Deblurrer(Darker(), "none").restore(Photo(codes, cicp=(9, 16))).photo.pixels
+    restored = Deblurrer(Darker(), "none").restore(Photo(codes, cicp=(9, 16)), keep_bokeh="off").photo.pixels
     assert np.abs(restored.astype(int) - codes).max() < 200
 
 

@@ -40,7 +40,7 @@ LEAVES = dead_leaves(7)
 class Idle(Bench):
     """A bench whose network leaves pictures as they are."""
 
-    def restore(self, picture: Picture, tile: object = "auto") -> Picture:
+    def restore(self, picture: Picture, tile: object = "auto", keep_bokeh: object = "off") -> Picture:
         return picture
 
 
@@ -182,7 +182,7 @@ def test_wide_blur(many_photos: Path, tiny: Bench, monkeypatch: pytest.MonkeyPat
     restored: list[tuple[int, ...]] = []
 
     class Watched(Idle):
-        def restore(self, picture: Picture, tile: object = "auto") -> Picture:
+        def restore(self, picture: Picture, tile: object = "auto", keep_bokeh: object = "off") -> Picture:
             restored.append(picture.shape)
             return picture
 

@@ -16,7 +16,7 @@ from test_restore import Brighter
 
 from deblurcli import loading, write_photo
 from deblurcli.arrays import Picture
-from deblurcli.backends.backend import Answer
+from deblurcli.backends.backend import Answer, Wanted
 from deblurcli.cli import main
 from deblurcli.guard import is_sound
 from deblurcli.loading import load
@@ -76,7 +76,7 @@ NETWORK = load("iniknet-fast", device="cpu")
 class Overflowing(Brighter):
     """Breaks tiles that begin with a bright pixel."""
 
-    def run(self, picture: Picture, maps: bool = False, statistics: Any = ()) -> Any:
+    def run(self, picture: Picture, maps: Wanted = False, statistics: Any = ()) -> Any:
         restored, planes, _ = super().run(picture, maps, statistics)
         if picture[0, 0, 0] > 0.9:
             return Answer(restored * np.nan, {name: plane * np.nan for name, plane in planes.items()})
@@ -103,7 +103,7 @@ def test_a_photo_without_a_sound_tile_has_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Broken(Brighter):
-        def run(self, picture: Picture, maps: bool = False, statistics: Any = ()) -> Any:
+        def run(self, picture: Picture, maps: Wanted = False, statistics: Any = ()) -> Any:
             restored, planes, _ = super().run(picture, maps, statistics)
             return Answer(restored * np.nan, planes)
 

@@ -57,6 +57,7 @@ def with_photos(folder: Path) -> Path:
     (folder / "shots" / "more").mkdir(parents=True)
     for name in ("photo.jpg", "photo.tif", "shots/a.jpg", "shots/more/b.jpg", "shots/more/c.jpg"):
         picture.save(folder / name)
+    Image.new("L", (16, 12), 255).save(folder / "mask.png")
     (folder / "failed.txt").write_text("shots/a.jpg\n")
     return folder
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import deblurcli
 from deblurcli.arrays import Picture
-from deblurcli.backends.backend import Answer
+from deblurcli.backends.backend import Answer, Wanted
 from deblurcli.backends.torch_backend import choose_device
 from deblurcli.errors import DeviceError, TileTooLargeError, UsageError, WeightsError
 from deblurcli.networks.spec import network_spec
@@ -33,7 +33,7 @@ class Brighter:
     def __init__(self, largest: int = 10**9) -> None:
         self.largest, self.calls = largest, 0
 
-    def run(self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()) -> Answer:
+    def run(self, picture: Picture, maps: Wanted = False, statistics: Sequence[NDArray[Any]] = ()) -> Answer:
         self.calls += 1
         if picture.shape[0] * picture.shape[1] > self.largest:
             raise TileTooLargeError("full")

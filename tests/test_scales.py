@@ -14,7 +14,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 import deblurcli
 from deblurcli.arrays import Picture
-from deblurcli.backends.backend import Answer
+from deblurcli.backends.backend import Answer, Wanted
 from deblurcli.errors import UsageError
 from deblurcli.networks.restored import Restored
 from deblurcli.networks.spec import network_spec
@@ -108,21 +108,21 @@ def test_a_photo_is_what_training_computes() -> None:
         return result
 
     class Trusting(Brighter):
-        def run(self, picture: Picture, maps: bool = False, statistics: Any = ()) -> Answer:
+        def run(self, picture: Picture, maps: Wanted = False, statistics: Any = ()) -> Answer:
             with torch.no_grad():
-                result = trusting(chw(np.ascontiguousarray(picture)), maps)
+                result = trusting(chw(np.ascontiguousarray(picture)), bool(maps))
             assert result.trust is not None
             return Answer(result.picture[0].permute(1, 2, 0).numpy(), {}, result.trust[0, 0].numpy())
 
     picture = to_float(to_codes(smooth(192, 256), np.uint16))
     with torch.no_grad():
         expected = restored_at_scales(trusting, chw(picture), 2, maps=False)[0].picture
-    found = Deblurrer(Trusting(), "none").restore(Photo(picture), scales=2, tile="none")
+    found = Deblurrer(Trusting(), "none").restore(Photo(picture), scales=2, keep_bokeh="off")
     assert found.scales == 2
     # Changes pass from copy to copy in half precision.
     rounding = 2**-11 * float((expected - chw(picture)).abs().max())
     np.testing.assert_allclose(chw(to_float(found.photo.pixels)), expected, atol=rounding, rtol=0)
-    alone = Deblurrer(Trusting(), "none").restore(Photo(picture), scales=1, tile="none")
+    alone = Deblurrer(Trusting(), "none").restore(Photo(picture), scales=1, keep_bokeh="off")
     assert np.abs(to_float(alone.photo.pixels) - to_float(found.photo.pixels)).max() > 1e-2
 
 
@@ -147,7 +147,7 @@ def test_maps_of_all_copies() -> None:
 
 def test_a_broken_tile_stays_as_it_was_whatever_the_coarser_copies_say() -> None:
     class Broken(Brighter):
-        def run(self, picture: Picture, maps: bool = False, statistics: Any = ()) -> Answer:
+        def run(self, picture: Picture, maps: Wanted = False, statistics: Any = ()) -> Answer:
             answer = super().run(picture, maps, statistics)
             return answer if picture.shape[0] < 150 else Answer(answer.restored * np.nan, answer.maps)
 

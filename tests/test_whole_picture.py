@@ -24,6 +24,7 @@ from test_cli import run as deblur
 from torch import Tensor, nn
 
 from deblurcli.backends import memory, torch_backend
+from deblurcli.backends.backend import Wanted
 from deblurcli.backends.memory import free_memory
 from deblurcli.backends.torch_backend import TorchBackend
 from deblurcli.errors import TileTooLargeError
@@ -141,7 +142,7 @@ def test_every_pass_counts_and_is_repeated_when_memory_runs_out() -> None:
 
         looks = 0
 
-        def run(self, picture: NDArray[Any], maps: bool = False, statistics: Any = ()) -> Any:
+        def run(self, picture: NDArray[Any], maps: Wanted = False, statistics: Any = ()) -> Any:
             assert len(statistics) == (2 if picture.shape[1] < 400 else 0)
             if picture.shape[1] > 100:
                 raise TileTooLargeError("full")
@@ -228,7 +229,7 @@ def test_tiles_are_owned_up_to(everywhere: NetworkSpec, caplog: pytest.LogCaptur
 
 def test_running_out_of_memory_is_owned_up_to(everywhere: NetworkSpec) -> None:
     class Small(TorchBackend):
-        def run(self, picture: NDArray[Any], maps: bool = False, statistics: Any = ()) -> Any:
+        def run(self, picture: NDArray[Any], maps: Wanted = False, statistics: Any = ()) -> Any:
             if picture.shape[1] > 200:
                 raise TileTooLargeError("full")
             return super().run(picture, maps, statistics)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deblurcli.arrays import Maps, Picture
 from deblurcli.networks.spec import NetworkSpec
+
+Wanted: TypeAlias = bool | Sequence[str]
+"""All maps, none, or those of these names."""
 
 
 class Answer(NamedTuple):
@@ -42,12 +45,12 @@ class Backend(Protocol):
     precision: str
     at_once: int
 
-    def run(self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()) -> Answer:
+    def run(self, picture: Picture, maps: Wanted = False, statistics: Sequence[NDArray[Any]] = ()) -> Answer:
         """One tile through the network.
 
         Args:
             picture: (H, W, 3) RGB float32 in [0, 1]; H and W as the spec demands.
-            maps: whether the coefficient maps are wanted; they cost memory.
+            maps: whether the coefficient maps are wanted, which cost memory, or the names of those that are.
             statistics: the whole picture's averages, (C,) each, as many as the spec says; without them the network
                 takes those of ``picture``.
 

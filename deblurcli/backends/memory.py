@@ -37,13 +37,12 @@ def cpu_budget(spec: NetworkSpec) -> int:
     But half of what is free for networks that look at the whole picture: tiles cost them exactness, or further passes
     and wide halos.
     """
-    wants_whole = spec.context == "global" or spec.statistics
-    return max(CPU_BUDGET, free_memory() // 2) if wants_whole else CPU_BUDGET
+    return max(CPU_BUDGET, free_memory() // 2) if spec.looks_everywhere else CPU_BUDGET
 
 
 def bytes_per_pixel(table: Mapping[str, float], spec: NetworkSpec, maps: bool) -> float:
     """What a tile takes per pixel of its input: measured, as ``table`` has it by network, or a cautious guess."""
-    planes = sum(m.channels for m in spec.maps if not m.per_photo) if maps else 0
+    planes = sum(m.channels for m in spec.maps if (maps or m.across_scales) and not m.per_photo)
     return table.get(spec.name, 4000.0) + 16 * planes
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deblurcli.arrays import Picture
 from deblurcli.backends import may_have_gpu
-from deblurcli.backends.backend import Answer
+from deblurcli.backends.backend import Answer, Wanted
 from deblurcli.backends.memory import bytes_per_pixel, cpu_budget
 from deblurcli.backends.onnx_outputs import only, outputs
 from deblurcli.backends.onnx_runtime import onnxruntime
@@ -99,9 +99,9 @@ class OnnxBackend:
         self.precision = session.get_modelmeta().custom_metadata_map.get("precision", "fp32")
         self._averages = {i.name: i.shape[1] for i in session.get_inputs() if i.name != "picture"}
 
-    def run(self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()) -> Answer:
+    def run(self, picture: Picture, maps: Wanted = False, statistics: Sequence[NDArray[Any]] = ()) -> Answer:
         """See ``Backend.run``."""
-        names = [m.name for m in self.spec.maps] if maps else []
+        names = [m.name for m in self.spec.maps if maps is True or (maps and m.name in maps)]
         trusted = "trust" in self._made
         image, *planes = self._fetch([*self._made, *names], picture, statistics)
         trust = planes.pop(0)[0] if trusted else None

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from deblurcli.arrays import Picture
 from deblurcli.backends import ONNX_DEVICES
-from deblurcli.backends.backend import Answer
+from deblurcli.backends.backend import Answer, Wanted
 from deblurcli.backends.memory import BYTES_PER_PIXEL, bytes_per_pixel, cpu_budget, keep_freed_memory
 from deblurcli.errors import DeviceError, TileTooLargeError
 from deblurcli.networks.blocks import channels_last, full_precision
@@ -82,7 +82,7 @@ class TorchBackend:
         if self._device.type == "cpu":
             keep_freed_memory()
 
-    def run(self, picture: Picture, maps: bool = False, statistics: Sequence[NDArray[Any]] = ()) -> Answer:
+    def run(self, picture: Picture, maps: Wanted = False, statistics: Sequence[NDArray[Any]] = ()) -> Answer:
         """See ``Backend.run``."""
 
         def restore(batch: Tensor) -> Answer:
@@ -91,7 +91,8 @@ class TorchBackend:
             image = restored.picture.float()
             if self.spec.channel_order == "bgr":
                 image = image.flip(1)
-            planes = {name: plane[0].float().cpu().numpy() for name, plane in restored.maps.items()}
+            names = restored.maps.keys() if isinstance(maps, bool) else maps
+            planes = {name: restored.maps[name][0].float().cpu().numpy() for name in names}
             trust = None if restored.trust is None else restored.trust[0, 0].float().cpu().numpy()
             return Answer(image[0].permute(1, 2, 0).cpu().numpy(), planes, trust)
 

@@ -7,18 +7,19 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from deblurcli.batch.jobs import Job, check_existing, check_place, make_folder
 from deblurcli.batch.record import description, is_finished, sha256
 from deblurcli.batch.storage import fetched, is_remote, published
-from deblurcli.errors import DeblurError, OutputLostError, PhotoError, failure
+from deblurcli.errors import DeblurError, OutputLostError, PhotoError, UsageError, failure
 from deblurcli.scales import Scales
-from deblurcli.tiling import Progress
+from deblurcli.tiling import Progress, Region
 
 if TYPE_CHECKING:
+    from deblurcli.focus import Area, KeepBokeh, Mask
     from deblurcli.photo.formats.raw import RawSettings
     from deblurcli.photo.photo import Photo
     from deblurcli.restore import Deblurrer, Restoration
@@ -37,6 +38,9 @@ class Options:
     """
 
     amount: float = 1.0
+    keep_bokeh: KeepBokeh = "auto"
+    mask: Mask | None = None
+    region: Area | None = None
     tile: Literal["auto", "none"] | int = "auto"
     scales: Scales = "auto"
     depth: Literal["auto", 8, 16, 32] = "auto"
@@ -61,7 +65,8 @@ class Options:
         """Eight letters that differ where a finished file would: for other options, weights, or size of the source."""
         from deblurcli.photo.formats.table import format_for
 
-        chosen = {name: value for name, value in asdict(self).items() if name not in _ELSEWHERE}
+        chosen = {name: value for name, value in asdict(replace(self, mask=None)).items() if name not in _ELSEWHERE}
+        chosen |= {"mask": self.mask and self.mask.sum}
         chosen |= {"format": format_for(job.target, self.format), "source": job.source.stat().st_size}
         chosen |= {"network": network, "weights": weights, "precision": precision}
         return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
@@ -151,6 +156,7 @@ def _restore(
         limit = options.max_pixels or MAX_PIXELS
         photo = read_photo(source, max_pixels=limit, raw=options.raw, strict=options.strict)
         was_read(photo)
+        region = _region(job, options, photo)
         maps = stack.enter_context(ExitStack())
         maps_folder = files = None
         if options.maps:
@@ -170,6 +176,9 @@ def _restore(
             maps_folder=files,
             progress=progress,
             transfer=options.transfer,
+            keep_bokeh=options.keep_bokeh,
+            mask=options.mask and options.mask.values,
+            region=region,
         )
         if result.failed:
             raise PhotoError(
@@ -198,6 +207,14 @@ def _restore(
     return row | {"warnings": [*photo.warnings, *result.warnings, *lost]}
 
 
+def _region(job: Job, options: Options, photo: Photo) -> Region | None:
+    """The part of the photo that is to be restored, in its pixels."""
+    try:
+        return options.region and options.region.region(*photo.pixels.shape[:2])
+    except UsageError as error:
+        raise PhotoError(job.source, str(error), error.hint) from error
+
+
 def _about(deblurrer: Deblurrer, options: Options, photo: Photo, result: Restoration) -> dict[str, Any]:
     backend = deblurrer.backend
     height, width = photo.pixels.shape[:2]
@@ -208,6 +225,10 @@ def _about(deblurrer: Deblurrer, options: Options, photo: Photo, result: Restora
         "device": backend.device,
         "precision": backend.precision,
         "amount": options.amount,
+        "keep_bokeh": round(result.bokeh_from, 2) or None,
+        "bokeh": round(result.bokeh, 4),
+        "mask": options.mask and options.mask.name,
+        "region": options.region and options.region.text,
         "width": width,
         "height": height,
         "scales": result.scales,

@@ -37,6 +37,12 @@ def description(deblurrer: Deblurrer, job: Job, options: Options, result: Restor
     """What was done to a photo, for its metadata. EXIF text is ASCII. ``source`` is its file on this machine."""
     backend = deblurrer.backend
     text = f"deblur {__version__}: {str(deblurrer).replace(' · ', ', ')}, amount {options.amount:g}"
+    if result.bokeh_from:
+        text += f", bokeh kept from {result.bokeh_from:.3g} px"
+    if options.mask:
+        text += f", mask {options.mask.sum}"
+    if options.region:
+        text += f", region {options.region.text}"
     if result.scales > 1:
         text += f", {result.scales} scales"
     if result.photo.format == "raw":

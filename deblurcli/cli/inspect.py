@@ -64,7 +64,7 @@ def inspect(
     began = time.perf_counter()
     with TemporaryDirectory() as files:
         scale = page_scale(height, width, spec.maps, scales_of(height, width, spec, scales))
-        how = {"tile": tile, "scales": scales, "maps_scale": scale, "maps_folder": Path(files)}
+        how = {"tile": tile, "scales": scales, "maps_scale": scale, "maps_folder": Path(files), "keep_bokeh": "off"}
         result = deblurrer.restore(read, maps=True, **how)
         seconds = time.perf_counter() - began
         settings = {

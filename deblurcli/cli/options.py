@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from math import inf
 from typing import Any
 
 import click
@@ -49,6 +51,33 @@ class ScalesType(click.ParamType):
         if value.isdecimal() and int(value) > 0:
             return int(value)
         self.fail(f"'{value}' is neither auto nor a number of sizes, such as 3", param, ctx)
+
+
+class BokehType(click.ParamType):
+    """auto, off, or a blur radius in pixels."""
+
+    name = "auto|off|PX"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | float:
+        """Text → "auto", "off" or a positive number."""
+        if value in ("auto", "off") or isinstance(value, float):
+            return value
+        with suppress(ValueError):
+            if 0 < float(value) < inf:
+                return float(value)
+        self.fail(f"'{value}' is neither auto, off, nor a blur radius in pixels, such as 4", param, ctx)
+
+
+class AreaType(click.ParamType):
+    """A part of every photo."""
+
+    name = "X,Y,W,H"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Text → ``focus.Area``."""
+        from deblurcli.focus import Area
+
+        return value if isinstance(value, Area) else Area(value)
 
 
 SCALES_HELP = (

@@ -18,6 +18,8 @@ from deblurcli.batch.storage import is_folder, place
 from deblurcli.cli.defaults import use_defaults
 from deblurcli.cli.options import (
     SCALES_HELP,
+    AreaType,
+    BokehType,
     LocalPath,
     ScalesType,
     ShardType,
@@ -27,14 +29,15 @@ from deblurcli.cli.options import (
     photo_options,
 )
 from deblurcli.cli.pipe import Pipe, piped
-from deblurcli.cli.sections import ENGINE, EVERYDAY, FILES, LOOK, MANY, Sectioned, all_of
-from deblurcli.errors import INTERRUPTED, UsageError
+from deblurcli.cli.sections import ENGINE, EVERYDAY, FILES, LOOK, MANY, WHERE, Sectioned, all_of
+from deblurcli.errors import INTERRUPTED, PhotoError, UsageError
 
 if TYPE_CHECKING:
     from deblurcli.batch.jobs import Job, Names
     from deblurcli.batch.one_photo import Options, Outcome
     from deblurcli.batch.pipeline import Stop
     from deblurcli.cli.log import Log
+    from deblurcli.focus import Mask
     from deblurcli.networks.spec import NetworkSpec
     from deblurcli.photo.photo import Photo
 
@@ -74,10 +77,10 @@ def picture_options(command: Any) -> Any:
         command,
         click.option(
             "--amount",
-            type=click.FloatRange(0, 1),
+            type=click.FloatRange(0, 1.5),
             default=1.0,
             show_default=True,
-            help="Blend with the original: 0 is the original, 1 the restored photo.",
+            help="Blend with the original: 0 is the original, 1 the restored photo, up to 1.5 exaggerates.",
         ),
         click.option(
             "--format",
@@ -122,6 +125,33 @@ def picture_options(command: Any) -> Any:
             "--maps-dir", type=LocalPath(path_type=Path), help="Folder for the maps' folders.  [default: beside]"
         ),
         title=LOOK,
+    )
+
+
+def where_options(command: Any) -> Any:
+    """The options that say where in a photo something is done."""
+    return all_of(
+        command,
+        click.option(
+            "--keep-bokeh",
+            type=BokehType(),
+            default="auto",
+            help="Leave alone what is blurred wider than PX, a radius in pixels: soft backgrounds are often meant "
+            "to be soft. auto is 6 px, more in large photos and where all is blurred; off restores everything.  "
+            "[default: auto, or off with --mask or --region]",
+        ),
+        click.option(
+            "--mask",
+            type=LocalPath(path_type=Path),
+            metavar="FILE",
+            help="Restore where this picture is white or opaque, not where it is black or transparent; any size.",
+        ),
+        click.option(
+            "--region",
+            type=AreaType(),
+            help="Restore only this part, in pixels or percent of the photo as displayed, e.g. 25%,25%,50%,50%.",
+        ),
+        title=WHERE,
     )
 
 
@@ -213,6 +243,7 @@ def run_options(command: Any) -> Any:
 @which_options
 @partial(network_options, check=check_devices)
 @picture_options
+@where_options
 @photo_options
 @limit_options
 @run_options
@@ -236,6 +267,8 @@ def restore(
     find shots -newer last | deblur @- -o sharp/ --report failed.txt
     deblur - -o - < photo.jpg > sharp.jpg
     deblur photo.jpg -o soft.jpg --amount 0.5
+    deblur photo.jpg -o all.jpg --keep-bokeh off
+    deblur photo.jpg -o face.jpg --region 40%,10%,25%,30%
     deblur photo.jpg -o sharp.png --maps blur_radius
 
     Reads and writes JPEG, PNG, TIFF, WebP, AVIF, JPEG XL and BMP; reads camera raw, JPEG 2000 and HEIC.
@@ -253,11 +286,13 @@ def _run(pipe: Pipe, settings: dict[str, Any]) -> int:
     """Restores what is to be restored. Returns the exit code."""
     from deblurcli.batch.pipeline import Stop
     from deblurcli.cli.log import Log
+    from deblurcli.focus import radius_map
     from deblurcli.loading import choose_network
     from deblurcli.weights.store import tag_of
 
     spec = choose_network(settings["network"], settings["weights"])
     options = _options(settings, spec)
+    radius_map(spec, options.keep_bokeh)  # which there has to be, or no photo can be restored
     tag = tag_of(spec, settings["weights"])
     precision = chosen_precision(settings["precision"])
     common = {"network": spec.name, "weights": tag, "precision": precision, "amount": options.amount}
@@ -298,7 +333,18 @@ def _options(settings: dict[str, Any], spec: NetworkSpec) -> Options:
     maps = settings["maps"]
     names = [m.name for m in spec.maps] if maps is None else [name.strip() for name in maps.split(",")]
     exported = spec.map_names(names) if settings["export_maps"] or maps is not None else ()
-    return Options(**chosen | {"depth": DEPTHS[settings["depth"]], "maps": exported, "maps_scale": scale, "raw": raw})
+    chosen |= {"depth": DEPTHS[settings["depth"]], "maps": exported, "maps_scale": scale, "raw": raw}
+    chosen["mask"] = _mask(settings["mask"])
+    return Options(**chosen)
+
+
+def _mask(path: Path | None) -> Mask | None:
+    from deblurcli.focus import read_mask
+
+    try:
+        return path and read_mask(path)
+    except PhotoError as error:
+        raise UsageError(f"--mask {error}", error.hint) from error
 
 
 def _names(settings: dict[str, Any], network: str, tag: str) -> Names | None:

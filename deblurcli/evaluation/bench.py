@@ -17,6 +17,7 @@ from deblurcli.errors import UsageError
 from deblurcli.evaluation.drawn import drawn_pictures
 from deblurcli.evaluation.published import usual_protocol
 from deblurcli.evaluation.validation import photo_files
+from deblurcli.focus import KeepBokeh
 from deblurcli.photo.decode import read_photo
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import linear_to_srgb, srgb_to_linear, to_codes, to_float
@@ -71,10 +72,10 @@ class Bench:
         """What pairs are cut to, a key of ``CROPS``."""
         return usual_protocol(self.layout) if self.protocol == "auto" else self.protocol
 
-    def restore(self, picture: Picture, tile: Tile = "auto") -> Picture:
-        """What a user gets for this picture, saved as an 8-bit file: (H, W, 3) → the same."""
+    def restore(self, picture: Picture, tile: Tile = "auto", keep_bokeh: KeepBokeh = "off") -> Picture:
+        """What a user gets for this picture, saved as an 8-bit file, with --keep-bokeh off: (H, W, 3) → the same."""
         photo = Photo(to_codes(picture, np.uint8))
-        return to_float(self.deblurrer.restore(photo, tile=tile).photo.pixels)
+        return to_float(self.deblurrer.restore(photo, tile=tile, keep_bokeh=keep_bokeh).photo.pixels)
 
     def sharp_pictures(self) -> Iterator[tuple[str, Picture]]:
         """Names and pictures, (H, W, 3): the folder's photos in order, or drawn ones."""

@@ -15,6 +15,7 @@ from deblurcli.evaluation.bench import Bench
 from deblurcli.evaluation.metrics import compare, psnr, weighted_mean
 from deblurcli.evaluation.rows import Row, Values, gain_summary, means, with_label
 from deblurcli.evaluation.sheet import detail
+from deblurcli.focus import KeepBokeh, radius_map
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import to_float
 
@@ -83,23 +84,29 @@ def real_summary(rows: list[Row]) -> Values:
 
 
 def sharp(bench: Bench) -> Iterator[Row]:
-    """Do no harm: what changes in a photo that is in focus, and what a second pass changes again."""
+    """Do no harm: what changes in a photo that is in focus, and what a second pass changes again.
+
+    Method "keep-bokeh" is ``deblur`` as it is by default, with soft backgrounds left alone, where the network can.
+    """
+    methods: dict[str, KeepBokeh] = {"deblur": "off"}
+    if radius_map(bench.deblurrer.backend.spec, "auto"):
+        methods["keep-bokeh"] = "auto"
     for name, picture in bench.sharp_pictures():
-        once = bench.restore(picture)
-        values = {
-            "psnr": psnr(once, picture),
-            "change": float(np.percentile(np.abs(once - picture), 99.9)) * 255,
-            "again": psnr(bench.restore(once), once),
-        }
-        yield Row({"photo": name}, {measure: {"deblur": value} for measure, value in values.items()})
+        values: Values = {"psnr": {}, "change": {}, "again": {}}
+        for method, keep in methods.items():
+            once = bench.restore(picture, keep_bokeh=keep)
+            values["psnr"][method] = psnr(once, picture)
+            values["change"][method] = float(np.percentile(np.abs(once - picture), 99.9)) * 255
+            values["again"][method] = psnr(bench.restore(once, keep_bokeh=keep), once)
+        yield Row({"photo": name}, values)
 
 
 def sharp_summary(rows: list[Row]) -> Values:
     """Means, the worst, the 99.9th percentile of the change of code values in 1/255, and PSNR of a second pass."""
-    psnrs = [row.values["psnr"]["deblur"] for row in rows]
+    methods = rows[0].values["psnr"]
     return {
         "psnr": means(rows, "psnr"),
-        "worst": {"deblur": min(psnrs)},
+        "worst": {method: min(row.values["psnr"][method] for row in rows) for method in methods},
         "99.9 % change by less than": means(rows, "change"),
         "again": means(rows, "again"),
     }
@@ -108,7 +115,8 @@ def sharp_summary(rows: list[Row]) -> Values:
 def seams(bench: Bench) -> Iterator[Row]:
     """Tiles against the whole, at full precision: largest and mean difference in 1/255."""
     for name, picture in bench.sharp_pictures():
-        whole, tiles = (bench.deblurrer.restore(Photo(picture), tile=t).photo.pixels for t in ("none", SEAM_TILE))
+        how = [{"tile": tile, "keep_bokeh": "off"} for tile in ("none", SEAM_TILE)]
+        whole, tiles = (bench.deblurrer.restore(Photo(picture), **h).photo.pixels for h in how)
         difference = np.abs(to_float(whole) - to_float(tiles)) * 255
         values = {"largest": float(difference.max()), "mean": float(difference.mean())}
         yield Row({"photo": name, "tile": SEAM_TILE}, {measure: {"deblur": v} for measure, v in values.items()})

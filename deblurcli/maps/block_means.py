@@ -68,32 +68,45 @@ class Planes:
         height, width: of the copy, px. level: how many times it was halved.
         scale: side of the blocks that maps of several channels are averaged over, px of the photo.
         folder: where they are kept in files; None for memory.
+        single: side of the blocks that maps of one channel are averaged over, px of the photo.
 
     Attributes:
+        names: of all. channels: of those with a value per pixel.
         sizes: names of those that tell the next finer copy lengths in px. They come first.
     """
 
     def __init__(
-        self, specs: tuple[MapSpec, ...], height: int, width: int, level: int, scale: int, folder: Path | None
+        self,
+        specs: tuple[MapSpec, ...],
+        height: int,
+        width: int,
+        level: int,
+        scale: int,
+        folder: Path | None,
+        single: int = 1,
     ) -> None:
-        self.specs = specs
+        self.specs, self.names = specs, [m.name for m in specs]
         self._local = sorted((m for m in specs if not m.per_photo), key=lambda m: not m.across_scales)
         self.sizes = [m.name for m in self._local if m.across_scales]
+        self.channels = sum(m.channels for m in self._local)
         self._constants: dict[str, list[Floats]] = {m.name: [] for m in specs if m.per_photo}
         self._planes: dict[str, BlockMeans] = {}
         for m in self._local:
             file = folder and folder / (f"{m.name}-{level}.npy" if level else f"{m.name}.npy")
-            side = max(scale >> level, 1) if m.channels > 1 else 1
+            side = max((scale if m.channels > 1 else single) >> level, 1)
             self._planes[m.name] = BlockMeans(m.channels, height, width, side, file)
 
-    def layers(self, maps: Maps) -> list[Floats]:
-        """A tile's maps, (h, w, C) each; notes down what has one value for the whole photo."""
+    def lay(self, maps: Maps, layers: Floats) -> None:
+        """Puts a tile's maps side by side, (h, w, channels); notes down what has one value for the whole photo."""
         for name, values in self._constants.items():
             values.append(maps[name])
-        return [np.moveaxis(maps[m.name], 0, -1) for m in self._local]
+        first = 0
+        for m in self._local:
+            layers[..., first : first + m.channels] = np.moveaxis(maps[m.name], 0, -1)
+            first += m.channels
 
     def add(self, region: Region, values: Floats) -> None:
-        """What ``layers`` became in a region of the copy, side by side: (h, w, channels)."""
+        """What was laid side by side, in a region of the copy: (h, w, channels)."""
         first = 0
         for m in self._local:
             self._planes[m.name].add(region, values[..., first : first + m.channels])

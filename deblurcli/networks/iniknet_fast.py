@@ -37,7 +37,7 @@ saves:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 
@@ -153,10 +153,11 @@ class INIKNetFast(nn.Module):
         """What each μ stands for, px of the full picture: 1 (null), then sizes × 2^level, and so for each level."""
         return tuple(size for level in range(self.levels) for size in (1, *(size * 2**level for size in self.sizes)))
 
-    def forward(self, x: Tensor, maps: bool = False) -> Restored:
+    def forward(self, x: Tensor, maps: bool | Sequence[str] = False) -> Restored:
         """(B, 3, H, W) display-referred RGB in [0, 1] → ``Restored`` with trust and maps.
 
-        Maps are mu, omega, defocus_size, defocus_spread, coarse_trust, chroma and blur_radius; while training there is
+        ``maps`` are all, none, or at least those of these names; the blur radius alone costs next to nothing.
+        They are mu, omega, defocus_size, defocus_spread, coarse_trust, chroma and blur_radius; while training there is
         no omega.
 
         H and W must be multiples of 16 (8 below four levels) and at least 64 (8 · 2^(levels − 1)).
@@ -167,6 +168,7 @@ class INIKNetFast(nn.Module):
         trust = self.trust_head(fine).float().sigmoid()
         chroma = (1 + self.chroma_head(fine).float()).clamp(0, 1)
         log_radius = self.radius_head(fine).float() if maps else None
+        all_maps = maps and (isinstance(maps, bool) or list(maps) != ["blur_radius"])
         del middle, coarse  # the filters need the room
 
         y = x.float().contiguous()
@@ -185,23 +187,26 @@ class INIKNetFast(nn.Module):
                     if level:
                         response = F.interpolate(response, scale_factor=2**level, mode="bilinear", align_corners=False)
                     change = torch.addcmul(change, mu[:, nth : nth + 1], response)
-            if maps:
+            if all_maps:
                 mus.append(mu)
         chroma = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
         light = (change * change.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
         restored = x.float() + (light + chroma * (change - light))
         if log_radius is None:
             return Restored(restored, trust=trust)
+        # The head predicts log(1 + radius): equal steps of it are equally visible steps of blur.
+        log_radius = F.softplus(F.interpolate(log_radius, scale_factor=2, mode="bilinear"))
+        radius = {"blur_radius": torch.expm1(log_radius)}
+        if not all_maps:
+            return Restored(restored, radius, trust=trust)
         found = {"mu": torch.cat(mus, 1)}
         if not self.training:  # no loss asks for it, and it is the largest by far
             omegas = [scale.view(1, -1, 1, 1) * F.pixel_shuffle(omega, 2) for omega in omegas]
             full = omegas[:1] + [F.interpolate(o, scale_factor=2.0**level) for level, o in enumerate(omegas) if level]
             found["omega"] = torch.cat(full, 1)
         found |= size_maps(found["mu"], self.kernel_sizes)
-        # The head predicts log(1 + radius): equal steps of it are equally visible steps of blur.
-        log_radius = F.softplus(F.interpolate(log_radius, scale_factor=2, mode="bilinear"))
         found |= {"coarse_trust": F.interpolate(trust, scale_factor=2), "chroma": chroma}
-        return Restored(restored, found | {"blur_radius": torch.expm1(log_radius)}, trust=trust)
+        return Restored(restored, found | radius, trust=trust)
 
     def _mu(self, fine: Tensor, level: int) -> Tensor:
         """How much each kernel size counts at a level, (B, 1 + sizes, H, W); level by level takes less room."""

@@ -115,6 +115,11 @@ class NetworkSpec:
     url: str = ""
     about: str = ""
 
+    @property
+    def looks_everywhere(self) -> bool:
+        """Whether a part of the picture can only be restored with the whole of it known."""
+        return self.context == "global" or self.statistics > 0
+
     def map_names(self, wanted: Iterable[str]) -> tuple[str, ...]:
         """The maps that these stand for, in the table's order: by their names, or by how several begin (``defocus``).
 

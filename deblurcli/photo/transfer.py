@@ -40,6 +40,14 @@ def to_codes(picture: Picture, dtype: np.dtype | type) -> Pixels:
     return np.rint(scaled, out=scaled).astype(dtype)
 
 
+def as_depth(codes: Pixels, dtype: np.dtype | type) -> Pixels:
+    """The same values as codes of another depth, or a copy of them; a few rows at a time are floats."""
+    made = np.empty(codes.shape, dtype)
+    for top in range(0, len(codes), 256):
+        made[top : top + 256] = to_codes(to_float(codes[top : top + 256]), dtype)
+    return made
+
+
 def full_range(codes: Pixels, bits: int) -> Pixels:
     """Codes 0…2**bits - 1 → the nearest ones over the full range of their type. (8 or 16 bits stay as they are.)"""
     if bits == codes.dtype.itemsize * 8:

@@ -19,8 +19,7 @@ THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 demo: .venv/program ## restore the example photo and show it before and after (PHOTO=... for another one)
 	@mkdir -p out
-	$(BIN)/deblur $(PHOTO) -o $(RESTORED) --overwrite
-	$(BIN)/python examples/before_after.py $(PHOTO) $(RESTORED) -o $(COMPARED)
+	$(BIN)/deblur $(PHOTO) -o $(RESTORED) --compare --overwrite
 	@echo "restored photo:   $(RESTORED)"
 	@echo "before and after: $(COMPARED)"
 

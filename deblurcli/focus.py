@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, floor, log
@@ -239,7 +239,7 @@ class Where:
         """
         limit, soft = 0.0, None
         if radius is not None:
-            limit, soft = self._soft(before, show, radius, known)
+            limit, soft = self._soft(in_blocks(before, self.side, show), radius, known)
         if soft is None and self.mask is None and self.region is None:
             return limit, 0.0
         for top in range(0, self.height, BAND):
@@ -253,11 +253,22 @@ class Where:
                 after[rows] = to_codes(own + change, after.dtype)
         return limit, 0.0 if soft is None else float(np.mean(soft > 0.5))
 
-    def _soft(
-        self, before: NDArray[Any], show: Callable[[NDArray[Any]], Picture], radius: Floats, known: Region | None
-    ) -> tuple[float, Floats | None]:
+    def in_parts(self, light: Picture, radius: Floats, regions: Sequence[Region]) -> list[Floats]:
+        """How strongly regions of the photo are restored, (h, w) each, by the blur radius of a small copy of it.
+
+        Args:
+            light: the photo as shown, in blocks of ``side`` px.
+            radius: px of the photo, (H, W) or in blocks that are as large or larger by a power of two.
+        """
+        if radius.shape != (self.height, self.width):
+            times = round(light.shape[0] / radius.shape[0])
+            radius = radius.repeat(times, 0).repeat(times, 1)[: light.shape[0], : light.shape[1]]
+        _, soft = self._soft(light, radius, None)
+        return [self._strength(region.slices[0], soft)[:, region.slices[1]] for region in regions]
+
+    def _soft(self, light: Picture, radius: Floats, known: Region | None) -> tuple[float, Floats | None]:
         """The limit, and how much of each block is left alone, (h, w); None if nothing is."""
-        side, light = self.side, in_blocks(before, self.side, show)
+        side = self.side
         if radius.shape == (self.height, self.width):
             radius = in_blocks(radius[..., None], side, to_float)[..., 0]
         detail = _detail(light)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from deblurcli.arrays import Picture
 from deblurcli.networks.spec import NetworkSpec
-from deblurcli.photo.transfer import to_codes
+from deblurcli.photo.transfer import to_codes, to_float
 from deblurcli.tiling import Region, mirrored
 
 Scales = Literal["auto"] | int
@@ -61,8 +61,12 @@ def halved(source: NDArray[Any], show: Callable[[NDArray[Any]], Picture]) -> NDA
     copy = np.empty((height, width, 3), np.uint16)
     for top in range(0, height, BAND):
         rows = min(BAND, height - top)
-        seen = show(mirrored(source, Region(2 * top, 0, 2 * rows, 2 * width)))
-        copy[top : top + rows] = to_codes(mean_of_squares(seen), np.uint16)
+        codes = mirrored(source, Region(2 * top, 0, 2 * rows, 2 * width))
+        if codes.dtype == np.uint8 and show is to_float:  # whole numbers, which takes a third of the time
+            pairs = np.add(codes[0::2], codes[1::2], dtype=np.uint16)
+            copy[top : top + rows] = (np.add(pairs[:, 0::2], pairs[:, 1::2], dtype=np.uint32) * 257 + 2) >> 2
+        else:
+            copy[top : top + rows] = to_codes(mean_of_squares(show(codes)), np.uint16)
     return copy
 
 

@@ -377,7 +377,7 @@ def tiled(
 
     progress(0, len(plan.tiles))
     first = plan.tiles[0].core
-    windows = _ahead(lambda tile: _window(source, network, tile, coarser), plan.tiles, at_once)
+    windows = _ahead(lambda tile: window(source, network, tile, coarser), plan.tiles, at_once)
     for done, (tile, values) in enumerate(windows, start=1):
         core = tile.core
         if core.left > first.left:
@@ -467,8 +467,8 @@ def _ahead(compute: Callable[[Tile], Result], tiles: Sequence[Tile], at_once: in
         pool.shutdown(cancel_futures=True)
 
 
-def _window(source: NDArray[Any], network: Network, tile: Tile, coarser: NDArray[Any] | None) -> Floats:
-    """The network's values in the tile's window, (h, w, C), as an array of their own."""
+def window(source: NDArray[Any], network: Network, tile: Tile, coarser: NDArray[Any] | None) -> Floats:
+    """The network's values in the tile's window, (h, w, C), as an array of their own; see ``tiled``."""
     beside = () if coarser is None else (mirrored(coarser, tile.input.halved),)
     output = network(mirrored(source, tile.input), *beside)
     if output.shape[:2] != tile.input.shape:

@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "guard": set(),
     "tiling": {"arrays", "errors"},
     "scales": {"arrays", "networks.spec", "photo.transfer", "tiling"},
+    "parts": {"tiling"},
     "patterns": {"arrays", "guard", "photo.transfer"},
     "photo": {"arrays", "errors"},
     "networks": {"errors"},
@@ -38,13 +39,23 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 MAY_IMPORT["focus"] = {"arrays", "errors", "maps.block_means", "networks.spec", "photo", "tiling"}
 MAY_IMPORT["backends"] = MAY_IMPORT["weights"] | {"weights"}
-MAY_IMPORT["restore"] = MAY_IMPORT["backends"] | {"backends", "focus", "guard", "patterns", "scales", "tiling", "photo"}
+MAY_IMPORT["restore"] = MAY_IMPORT["backends"] | {
+    "backends",
+    "focus",
+    "guard",
+    "parts",
+    "patterns",
+    "scales",
+    "tiling",
+    "photo",
+}
 MAY_IMPORT["restore"] |= {"maps.block_means"}
 MAY_IMPORT["loading"] = MAY_IMPORT["backends"] | {"backends", "restore"}
-MAY_IMPORT["batch"] = MAY_IMPORT["restore"] | {"restore", "loading", "maps"}
+MAY_IMPORT["look"] = MAY_IMPORT["restore"] | {"restore", "parts", "maps"}
+MAY_IMPORT["batch"] = MAY_IMPORT["restore"] | {"restore", "loading", "look", "maps"}
 MAY_IMPORT["evaluation"] = MAY_IMPORT["restore"] | {"restore", "loading", "synthesis", "datasets"}
 MAY_IMPORT["training"] = MAY_IMPORT["evaluation"] | {"evaluation"}
-MAY_IMPORT["cli"] = MAY_IMPORT["training"] | {"training", "maps", "batch", "integrations"}
+MAY_IMPORT["cli"] = MAY_IMPORT["training"] | {"training", "maps", "look", "batch", "integrations"}
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT[""] = set(MAY_IMPORT)  # the public root, deblurcli/__init__.py
 
@@ -73,6 +84,7 @@ TORCH_FREE = (
     "photo*",
     "maps*",
     "integrations*",
+    "look*",
     "cli*",
     "networks.spec",
     "weights.store",

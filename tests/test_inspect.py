@@ -1,9 +1,8 @@
-"""The page of ``deblur inspect`` in a real browser. Screenshots go to the folder DEBLUR_ARTEFACTS, if it is set."""
+"""The page of ``deblur inspect`` in a real browser."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -14,20 +13,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
+from browsing import Visit, browser
 from untrained_networks import untrained
 
 import deblurcli
 from deblurcli.cli import main
+from deblurcli.look.places import largest_change
 from deblurcli.maps import page as page_module
 from deblurcli.maps.kernels import Mixture
 from deblurcli.maps.page import page_scale, write_page
 from deblurcli.networks.spec import DEFAULT_NETWORK, network_spec
 from deblurcli.photo.photo import Photo
+from deblurcli.tiling import Region
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+__all__ = ["browser"]  # a fixture
 RNG = np.random.default_rng(0)
 HEIGHT, WIDTH, SCALE, SCALES = 300, 400, 4, 2
 
@@ -62,63 +64,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return Report(folder / "cat.html", crop, deblurcli.read_photo(folder / "out.png"), maps)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium here (Debian: apt-get install chromium)")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-class Visit:
-    """An open page that notes what it should not do."""
-
-    def __init__(self, browser: Browser, html: Path, **options: Any) -> None:
-        self.context = browser.new_context(**{"viewport": {"width": 1400, "height": 950}, **options})
-        self.page: Page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        # That reading the canvas back is slow is said to the tests, not to the page.
-        self.page.on("console", lambda message: self.note(message.text) if "getImageData" not in message.text else None)
-        self.page.on("pageerror", lambda error: self.note(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(html.as_uri())
-        self.page.wait_for_selector("body[data-ready]")
-        self.settle()
-
-    def note(self, complaint: str) -> None:
-        self.complaints.append(complaint)
-
-    def settle(self) -> None:
-        """Waits until what has changed is drawn, pictures that have to be decoded first included."""
-        self.page.wait_for_timeout(250)
-
-    def at(self, row: float, column: float) -> tuple[float, float]:
-        """Where on the screen the middle of a pixel of the photo is."""
-        x, y = self.page.evaluate(
-            f"(() => {{ const [x, y] = toCanvas({column} + 0.5, {row} + 0.5), box = stage.getBoundingClientRect();"
-            " return [x / devicePixelRatio + box.left, y / devicePixelRatio + box.top]; })()"
-        )
-        return x, y
-
-    def colour(self, row: int, column: int) -> np.ndarray:
-        """What is drawn in the middle of a pixel of the photo."""
-        code = f"Array.from(ink.getImageData(...toCanvas({column} + 0.5, {row} + 0.5), 1, 1).data)"
-        return np.array(self.page.evaluate(code)[:3])
-
-    def split(self, value: int) -> None:
-        self.page.evaluate(f"(() => {{ const s = $('split'); s.value = {value}; s.oninput(); }})()")
-        self.settle()
-
-    def screenshot(self, name: str) -> None:
-        if folder := os.environ.get("DEBLUR_ARTEFACTS"):
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
-
-
 @pytest.fixture
 def visit(browser: Browser, report: Report) -> Iterator[Visit]:
     visit = Visit(browser, report.html)
@@ -128,12 +73,23 @@ def visit(browser: Browser, report: Report) -> Iterator[Visit]:
     visit.context.close()
 
 
-def test_slider_moves(visit: Visit, report: Report) -> None:
-    changed = np.abs(report.before.pixels.astype(int) - report.after.pixels).sum(2)
-    changed[HEIGHT // 2 - 20 : HEIGHT // 2 + 20] = 0  # not under the mark of the pixel pointed at
-    # Where all of 5 × 5 px changed: WebP has colours at half the resolution, and single pixels get their neighbours'.
+def widely_changed(report: Report) -> tuple[int, int]:
+    """A pixel around which all of 5 × 5 px changed: WebP has colours at half the resolution."""
+    changed = change_of(report)
+    place = largest_change(report.before.pixels, report.after.pixels, (256, 256))
+    row = place.top + place.height // 2
+    changed[row - 20 : row + 20] = 0  # not under the mark of the pixel pointed at
     widely = np.lib.stride_tricks.sliding_window_view(changed, (5, 5)).min((2, 3))
     row, column = (int(i) + 2 for i in np.unravel_index(widely.argmax(), widely.shape))
+    return row, column
+
+
+def change_of(report: Report) -> np.ndarray:
+    return np.abs(report.before.pixels.astype(int) - report.after.pixels).sum(2)
+
+
+def test_slider_moves(visit: Visit, report: Report) -> None:
+    changed, (row, column) = change_of(report), widely_changed(report)
     visit.page.click("[data-zoom=one]")
     seen = {}
     for value in (0, 1000):
@@ -268,6 +224,66 @@ def test_wheel_zooms_about_the_pointer_and_drag_pans(visit: Visit) -> None:
     visit.screenshot("zoomed")
 
 
+def test_opens_at_one_to_one_where_most_changed(browser: Browser, tmp_path: Path) -> None:
+    before = RNG.integers(60, 200, (1400, 2000, 3), dtype=np.uint8)
+    after = before.copy()
+    after[1000:1100, 1500:1600] += 50
+    page_of(tmp_path / "it.html", Photo(before), Photo(after), start=Region(980, 1480, 140, 140))
+    visit = Visit(browser, tmp_path / "it.html")
+    assert visit.page.evaluate("[view.scale, view.x, view.y]") == [1, 1550, 1050]
+    assert visit.page.inner_text("#place") == "1550, 1050"
+    visit.context.close()
+
+
+def test_held_down_the_photo_is_as_it_was(visit: Visit, report: Report) -> None:
+    row, column = widely_changed(report)
+    visit.split(0)
+    after = visit.colour(row, column)
+    visit.page.locator("#hold").hover()
+    visit.page.mouse.down()
+    visit.settle()
+    before = visit.colour(row, column)
+    assert np.abs(before - report.before.pixels[row, column]).max() < 24
+    assert np.abs(before - after).sum() > 10
+    visit.page.mouse.up()
+    visit.settle()
+    np.testing.assert_array_equal(visit.colour(row, column), after)
+    visit.page.focus("#photo")
+    visit.page.keyboard.down("b")
+    visit.settle()
+    np.testing.assert_array_equal(visit.colour(row, column), before)
+    visit.page.keyboard.up("b")
+    visit.settle()
+    np.testing.assert_array_equal(visit.colour(row, column), after)
+
+
+def test_amount_blends_and_is_saved(visit: Visit, report: Report, tmp_path: Path) -> None:
+    row, column = widely_changed(report)
+    seen = {}
+    for value in (100, 50, 0):
+        visit.page.evaluate(f"(() => {{ $('amount').value = {value}; $('amount').oninput(); }})()")
+        visit.split(0)
+        seen[value] = visit.colour(row, column).astype(float)
+    np.testing.assert_allclose(seen[50], (seen[0] + seen[100]) / 2, atol=1.5)
+    assert np.abs(seen[0] - report.before.pixels[row, column]).max() < 24
+    visit.page.evaluate("(() => { $('amount').value = 50; $('amount').oninput(); })()")
+    with visit.page.expect_download() as download:
+        visit.page.click("#save")
+    download.value.save_as(tmp_path / "saved.png")
+    assert download.value.suggested_filename == "cat-deblurred-50.png"
+    saved = deblurcli.read_photo(tmp_path / "saved.png")
+    assert saved.pixels.shape == report.before.pixels.shape
+    np.testing.assert_allclose(saved.pixels[row, column], seen[50], atol=2)
+    assert "--amount 0.5" in visit.page.inner_text("#saved")
+
+
+def test_blur_radius_is_first_in_the_menu(visit: Visit) -> None:
+    names = visit.page.evaluate("[...$('overlay').options].map((o) => o.value)")
+    assert names[:2] == ["", "blur_radius/0"]
+    grouped = visit.page.evaluate("[...document.querySelectorAll('#overlay > optgroup')].map((g) => g.label)")
+    assert len(grouped) == 2 * SCALES and all(g.startswith(("μ", "ω")) for g in grouped)
+
+
 def test_overlay_has_the_maps_colours(visit: Visit, report: Report) -> None:
     from matplotlib import colormaps
 
@@ -286,20 +302,21 @@ def test_overlay_has_the_maps_colours(visit: Visit, report: Report) -> None:
 
 def test_keyboard(visit: Visit) -> None:
     visit.page.focus("#photo")
+    column, row = map(int, visit.page.inner_text("#place").split(", "))
     for key in ("ArrowRight", "ArrowRight", "ArrowDown", "Shift+ArrowUp"):
         visit.page.keyboard.press(key)
     visit.settle()
-    assert visit.page.inner_text("#place") == f"{WIDTH // 2 + 2}, {HEIGHT // 2 - 9}"
+    assert visit.page.inner_text("#place") == f"{column + 2}, {row - 9}"
     before = visit.page.evaluate("view.scale")
     visit.page.keyboard.press("+")
     visit.page.keyboard.press("[")
     assert visit.page.evaluate("view.scale") == pytest.approx(1.5 * before)
     assert visit.page.input_value("#split") == "480"
     reached = set()
-    for _ in range(10):
+    for _ in range(13):
         visit.page.keyboard.press("Tab")
         reached.add(visit.page.evaluate("document.activeElement.id || document.activeElement.dataset.zoom"))
-    assert {"split", "overlay", "opacity", "in", "out", "fit", "one"} <= reached
+    assert {"split", "overlay", "opacity", "in", "out", "fit", "one", "amount", "hold", "save"} <= reached
     visit.page.focus("#split")
     visit.page.keyboard.press("ArrowRight")
     assert visit.page.input_value("#split") == "481"
@@ -315,6 +332,10 @@ def test_phone(browser: Browser, report: Report, scheme: Any) -> None:
     column, row = map(int, visit.page.inner_text("#place").split(", "))
     assert abs(row - 80) <= 1 and abs(column - 90) <= 1
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
+    for end in (0, 1000):  # the handle stays where fingers reach it
+        visit.split(end)
+        box = visit.page.locator("#split").bounding_box()
+        assert box and box["x"] >= 0 and box["x"] + box["width"] <= 390
     back = visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (max(map(int, re.findall(r"\d+", back))) < 80) == (scheme == "dark")
     visit.screenshot(f"phone-{scheme}")
@@ -322,13 +343,13 @@ def test_phone(browser: Browser, report: Report, scheme: Any) -> None:
     visit.context.close()
 
 
-def page_of(path: Path, before: Photo, after: Photo) -> None:
+def page_of(path: Path, before: Photo, after: Photo, **more: Any) -> None:
     """A page of the tiny network's, with maps that are all zero."""
     spec = network_spec("tiny")
     height, width = before.pixels.shape[:2]
     maps = {m.name: np.zeros((m.channels, height, width), np.float32) for m in spec.maps}
     kernels = {"atoms_3": np.zeros((2, 3, 3), np.float32), "atoms_5": np.zeros((2, 5, 5), np.float32)}
-    write_page(path, before, after, maps, spec, kernels, "</script><b>odd & name", {"a": "<b>"})
+    write_page(path, before, after, maps, spec, kernels, "</script><b>odd & name", {"a": "<b>"}, **more)
 
 
 def test_large_photos_stay_sharp(browser: Browser, tmp_path: Path) -> None:

@@ -20,12 +20,14 @@ from deblurcli.tiling import Progress, Region
 
 if TYPE_CHECKING:
     from deblurcli.focus import Area, KeepBokeh, Mask
+    from deblurcli.look.sheet import Look
     from deblurcli.photo.formats.raw import RawSettings
     from deblurcli.photo.photo import Photo
     from deblurcli.restore import Deblurrer, Restoration
 
 # Options that make no difference to the file.
-_ELSEWHERE = {"finished_by", "maps", "maps_scale", "maps_dir", "max_pixels", "overwrite", "strict", "tile"}
+_ELSEWHERE = {"comparison", "finished_by", "maps", "maps_scale", "maps_dir", "max_pixels", "overwrite", "sheet"}
+_ELSEWHERE |= {"strict", "tile"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Options:
 
     Attributes:
         maps: names of those to export. maps_dir: folder for the maps' folders; None for beside the outputs.
+        comparison: picture of the photo before and after to write; None for none. sheet: look at photos for a page.
         finished_by: network, weights and precision, whose finished results are left as they are; None to redo them.
     """
 
@@ -49,6 +52,8 @@ class Options:
     maps: tuple[str, ...] = ()
     maps_scale: int = 4
     maps_dir: Path | None = None
+    comparison: Path | None = None
+    sheet: bool = False
     max_pixels: int | None = None
     overwrite: bool = False
     transfer: Literal["auto", "srgb", "linear"] = "auto"
@@ -81,12 +86,14 @@ class Outcome:
             it.
         hint: what to do about the error. exit_code: what it ends in, 0 if there is none.
         lost: nothing can be written any more, of whatever photo.
+        look: what there is to see, if a page of all is made.
     """
 
     row: dict[str, Any]
     hint: str = ""
     exit_code: int = 0
     lost: bool = False
+    look: Look | None = None
 
 
 def named(job: Job) -> dict[str, Any]:
@@ -119,7 +126,12 @@ def restore_photo(
     outcome = Outcome(row)
     try:
         with _alone(job, options) as mine:
-            row |= _restore(job, options, device, progress, was_read) if mine else {"skipped": True}
+            if mine:
+                outcome = _restore(job, options, device, progress, was_read)
+                row |= outcome.row
+                outcome = replace(outcome, row=row)
+            else:
+                row["skipped"] = True
     except (DeblurError, MemoryError, OSError, ValueError, RuntimeError) as caught:
         error = failure(caught, job.source)
         row["error"] = str(error)
@@ -143,8 +155,11 @@ def _alone(job: Job, options: Options) -> Iterator[bool]:
 
 def _restore(
     job: Job, options: Options, device: Device, progress: Progress | None, was_read: Callable[[Photo], object]
-) -> dict[str, Any]:
-    """The rest of the row."""
+) -> Outcome:
+    """The rest of the row, and what there is to see."""
+    from deblurcli.look.picture import write_comparison
+    from deblurcli.look.sheet import look_at
+    from deblurcli.look.words import remark
     from deblurcli.photo.atomic import scratch_folder
     from deblurcli.photo.decode import MAX_PIXELS, read_photo
     from deblurcli.photo.encode import write_photo
@@ -187,6 +202,15 @@ def _restore(
                 "Try other weights, another --device, or --precision fp32.",
             )
         row = _about(deblurrer, options, photo, result)
+        everywhere = options.mask is None and options.region is None
+        shown = photo.pixels, result.photo.pixels, options.amount, result.bokeh
+        row["remark"] = remark(*shown) if everywhere else ""
+        said = description(deblurrer, job, options, result, source)
+        if options.comparison:
+            title = f"{job.source.name}   {deblurrer}   amount {options.amount:g}"
+            shown = {"description": said, "overwrite": options.overwrite}
+            write_comparison(options.comparison, photo, result.photo, title, **shown)
+            row["comparison"] = str(options.comparison)
         if maps_folder:
             _export(maps_folder, deblurrer, photo, result, row)
             row["maps"] = str(options.maps_folder(job))
@@ -199,12 +223,13 @@ def _restore(
                 format=options.format,
                 depth=options.depth,
                 quality=options.quality,
-                description=description(deblurrer, job, options, result, source),
+                description=said,
                 overwrite=options.overwrite,
                 strip=options.strip,
             )
             row["sha256"] = sha256(target)
-    return row | {"warnings": [*photo.warnings, *result.warnings, *lost]}
+        row["warnings"] = [*photo.warnings, *result.warnings, *lost]
+        return Outcome(row, look=look_at(photo, result.photo) if options.sheet else None)
 
 
 def _region(job: Job, options: Options, photo: Photo) -> Region | None:

@@ -22,6 +22,7 @@ from deblurcli.cli.evaluate import evaluate
 from deblurcli.cli.inspect import inspect
 from deblurcli.cli.integrate import integrate
 from deblurcli.cli.messages import report
+from deblurcli.cli.preview import preview
 from deblurcli.cli.restore import restore
 from deblurcli.cli.streams import finish_output, prepare_streams
 from deblurcli.cli.synthesize import synthesize
@@ -77,7 +78,19 @@ def cli() -> None:
     """
 
 
-for command in (restore, inspect, weights, synthesize, train, evaluate, benchmark, doctor, integrate, completion):
+for command in (
+    restore,
+    preview,
+    inspect,
+    weights,
+    synthesize,
+    train,
+    evaluate,
+    benchmark,
+    doctor,
+    integrate,
+    completion,
+):
     cli.add_command(command)
 
 

@@ -11,6 +11,8 @@ import click
 from deblurcli.cli.messages import say, warn
 from deblurcli.cli.options import SCALES_HELP, LocalPath, ScalesType, TileType, network_options
 
+PLACE = (256, 256)  # px, of which the page opens on the one that changed most
+
 
 @click.command(short_help="Make a page that shows what was done to a photo, and why.")
 @click.argument("photo", type=LocalPath(path_type=Path))
@@ -40,13 +42,15 @@ def inspect(
     \b
     deblur inspect photo.jpg -o report.html
 
-    The file needs no network connection and stays below 15 MB. In it: a slider between before and after, maps laid over
-    the photo, and for the pixel that is pointed at its inverse kernel, frequency response and coefficients.
+    The file needs no network connection and stays below 15 MB. It opens where most changed: a slider between before and
+    after, another for the amount, maps laid over the photo, and for the pixel that is pointed at its inverse kernel,
+    frequency response and coefficients.
     """
     from tempfile import TemporaryDirectory
 
     from deblurcli.errors import PhotoError, UsageError
     from deblurcli.loading import load
+    from deblurcli.look.places import largest_change
     from deblurcli.maps.page import page_scale, write_page
     from deblurcli.photo.decode import read_photo
     from deblurcli.scales import scales_of
@@ -83,7 +87,8 @@ def inspect(
         kernels = deblurrer.backend.kernels()
         shown = result.photo, result.maps, spec, kernels, photo.name, settings
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_page(target, read, *shown, coarse=result.coarse, overwrite=overwrite)
+        start = largest_change(read.pixels, result.photo.pixels, PLACE)
+        write_page(target, read, *shown, coarse=result.coarse, start=start, overwrite=overwrite)
     for warning in result.warnings:
         warn(f"{photo}: {warning}")
     say(f"{target}  ({deblurrer} · {seconds:.1f} s)", verbosity=-1 if quiet else 0)

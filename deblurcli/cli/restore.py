@@ -14,7 +14,7 @@ from deblurcli.backends import chosen_precision
 from deblurcli.batch.inputs import find_photos
 from deblurcli.batch.jobs import check_existing, plan_jobs, prepared, shard
 from deblurcli.batch.storage import MARK as STORAGE_MARK
-from deblurcli.batch.storage import is_folder, place
+from deblurcli.batch.storage import is_folder, is_remote, place
 from deblurcli.cli.defaults import use_defaults
 from deblurcli.cli.options import (
     SCALES_HELP,
@@ -38,10 +38,12 @@ if TYPE_CHECKING:
     from deblurcli.batch.pipeline import Stop
     from deblurcli.cli.log import Log
     from deblurcli.focus import Mask
+    from deblurcli.look.sheet import Sheet
     from deblurcli.networks.spec import NetworkSpec
     from deblurcli.photo.photo import Photo
 
 MAPS_SCALES = ("1", "1/2", "1/4", "1/8", "1/16")
+BESIDE = "beside"  # where nothing else is said
 WORTH_SAYING = 50e6  # bytes of maps
 DEPTHS: dict[str, Any] = {"auto": "auto", "8": 8, "16": 16, "32": 32}
 
@@ -235,8 +237,38 @@ def run_options(command: Any) -> Any:
     )
 
 
+def look_options(command: Any) -> Any:
+    """The option for looking at what was done."""
+    return all_of(
+        command,
+        click.option(
+            "--compare",
+            type=LocalPath(path_type=Path),
+            is_flag=False,
+            flag_value=BESIDE,
+            metavar="[=FILE]",
+            help="Also make a picture of before and after, NAME.before-after.png beside the output; of several photos "
+            "a page of all of them, index.html in the output folder.",
+        ),
+        title=LOOK,
+    )
+
+
+class RestoreCommand(Sectioned):
+    """Takes an option whose value may be left out without one, unless an equals sign comes before it.
+
+    Else ``--compare photo.jpg`` would take the photo for its file.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does."""
+        end = args.index("--") if "--" in args else len(args)
+        given = [f"{arg}={BESIDE}" if arg == "--compare" else arg for arg in args[:end]]
+        return super().parse_args(ctx, given + args[end:])
+
+
 @click.command(
-    cls=Sectioned, short_help="Remove defocus blur from photos (the main job; the word 'restore' may be left out)."
+    cls=RestoreCommand, short_help="Remove defocus blur from photos (the main job; the word 'restore' may be left out)."
 )
 @click.argument("photos", nargs=-1, required=True, type=click.Path(), metavar="PHOTO|FOLDER|PATTERN|@LIST|-...")
 @name_options
@@ -244,6 +276,7 @@ def run_options(command: Any) -> Any:
 @partial(network_options, check=check_devices)
 @picture_options
 @where_options
+@look_options
 @photo_options
 @limit_options
 @run_options
@@ -270,6 +303,7 @@ def restore(
     deblur photo.jpg -o all.jpg --keep-bokeh off
     deblur photo.jpg -o face.jpg --region 40%,10%,25%,30%
     deblur photo.jpg -o sharp.png --maps blur_radius
+    deblur shots/ -o sharp/ --compare
 
     Reads and writes JPEG, PNG, TIFF, WebP, AVIF, JPEG XL and BMP; reads camera raw, JPEG 2000 and HEIC.
     A run that was interrupted goes on with --skip-existing. Ctrl-C
@@ -307,6 +341,7 @@ def _run(pipe: Pipe, settings: dict[str, Any]) -> int:
     if settings["dry_run"]:
         log.plan(jobs)
         return log.exit_code
+    options, sheet = _to_look_at(pipe, settings, options, jobs)
 
     left, stop = {job.target: job for job in jobs}, Stop()
     try:
@@ -314,10 +349,14 @@ def _run(pipe: Pipe, settings: dict[str, Any]) -> int:
             for job, outcome in _outcomes(jobs, options, settings, stop, log, spec):
                 del left[job.target]
                 log.add(job, outcome)
+                if sheet and "skipped" not in outcome.row:
+                    sheet.add(outcome.row, outcome.look)
                 if outcome.lost or (settings["fail_fast"] and outcome.exit_code):
                     stop.soon.set()
     finally:
         log.end(list(left.values()))
+        if sheet:
+            log.note(f"before and after: {sheet.path}")
         if settings["report_file"]:
             _write(settings["report_file"], log.unfinished(list(left.values())))
     return INTERRUPTED if stop.interrupted else log.exit_code
@@ -345,6 +384,40 @@ def _mask(path: Path | None) -> Mask | None:
         return path and read_mask(path)
     except PhotoError as error:
         raise UsageError(f"--mask {error}", error.hint) from error
+
+
+def _to_look_at(
+    pipe: Pipe, settings: dict[str, Any], options: Options, jobs: list[Job]
+) -> tuple[Options, Sheet | None]:
+    """Options and page for what was asked for to look at."""
+    from deblurcli.look.sheet import Sheet
+    from deblurcli.photo.encode import format_for
+
+    compare: Path | None = settings["compare"]
+    if compare is None or not jobs:
+        return options, None
+    single, beside = [job.source for job in jobs] == [place(name) for name in pipe.photos], str(compare) == BESIDE
+    single = single and len(jobs) == 1
+    if single if beside else compare.suffix.lower() not in (".html", ".htm"):
+        if len(jobs) > 1:
+            raise UsageError(f"{compare}: a picture is of one photo", "Name a page, --compare=FILE.html.")
+        picture = _beside(pipe, jobs[0].target, "{stem}.before-after.png") if beside else compare
+        format_for(picture)
+        if picture.exists() and not options.overwrite:
+            raise PhotoError(picture, "exists already", "--overwrite replaces it.")
+        return replace(options, comparison=picture), None
+    part = "index-{}-of-{}.html".format(*settings["shard"]) if settings["shard"] else "index.html"
+    if beside and pipe.output is None:
+        raise UsageError("a page of several photos needs a place", "Name a folder with -o, or --compare=FILE.html.")
+    page = _beside(pipe, place(str(pipe.output)) / part, part) if beside else compare
+    return replace(options, sheet=True), Sheet(page, [job.target for job in jobs], options.overwrite)
+
+
+def _beside(pipe: Pipe, target: Path, name: str) -> Path:
+    """A file of this name beside an output, which has to be where files can be put."""
+    if pipe.folder or is_remote(target):
+        raise UsageError("--compare needs a place on this machine", "Name a file: --compare=FILE.")
+    return target.with_name(name.format(stem=target.stem))
 
 
 def _names(settings: dict[str, Any], network: str, tag: str) -> Names | None:

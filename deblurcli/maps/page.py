@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from math import ceil, isqrt, sqrt
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deblurcli import __version__
-from deblurcli.arrays import Maps, Pixels
+from deblurcli.arrays import Maps
 from deblurcli.maps.block_means import BlockMeans
 from deblurcli.maps.kernels import Mixture
 from deblurcli.maps.pictures import colour_map
 from deblurcli.networks.spec import MapSpec, NetworkSpec
 from deblurcli.photo.atomic import replacing
-from deblurcli.photo.colour import bands
+from deblurcli.photo.colour import eight_bits
 from deblurcli.photo.photo import Photo
-from deblurcli.photo.transfer import to_codes, to_float
 from deblurcli.tiling import Region
 
 LARGEST_PAGE = 15_000_000  # bytes
@@ -59,6 +59,7 @@ def write_page(
     settings: dict[str, str],
     *,
     coarse: Sequence[Maps] = (),
+    start: Region | None = None,
     overwrite: bool = True,
 ) -> None:
     """Writes the page; it appears whole or not at all.
@@ -70,6 +71,7 @@ def write_page(
         maps: name → (C, h, w); those of many planes averaged over blocks of ``page_scale``.
         spec: of the network. kernels: as ``Backend.kernels`` gives them.
         title: of the page. settings: what came about how, for people.
+        start: where the page opens; None for the middle.
         coarse: maps of the copies at 1/2, 1/4 …, as ``maps``; those that are no lengths are in the page.
 
     Raises:
@@ -86,7 +88,11 @@ def write_page(
         if m.name == "kernel"
         for of, kernel in zip(("photo", "result at 1/2"), np.split(maps[m.name], 2), strict=True)
     }
+    begin = start or Region(0, 0, height, width)
     content: dict[str, Any] = {
+        "file": title,
+        "name": Path(title).stem,
+        "start": [begin.top + begin.height // 2, begin.left + begin.width // 2],
         "width": width,
         "height": height,
         "maps": [
@@ -163,7 +169,7 @@ def _photos(before: Photo, after: Photo, room: int) -> dict[str, Any]:
     Args:
         room: bytes of text they may take; if the lowest quality takes more, they do.
     """
-    codes = [_eight_bits(photo.pixels) for photo in (before, after)]
+    codes = [eight_bits(photo.pixels) for photo in (before, after)]
     found: list[Any] = []
     for quality in QUALITIES:
         found = [_levels(pixels, before.icc, quality) for pixels in codes]
@@ -172,30 +178,21 @@ def _photos(before: Photo, after: Photo, room: int) -> dict[str, Any]:
     return dict(zip(("before", "after"), found, strict=True))
 
 
-def _eight_bits(pixels: Pixels) -> NDArray[np.uint8]:
-    """A band at a time, so that no whole photo is held as floats."""
-    if pixels.dtype == np.uint8:
-        return pixels
-    codes = np.empty(pixels.shape, np.uint8)
-    for rows in bands(len(pixels)):
-        codes[rows] = to_codes(np.nan_to_num(to_float(pixels[rows])), np.uint8)
-    return codes
-
-
 def _levels(pixels: NDArray[np.uint8], icc: bytes | None, quality: int) -> list[dict[str, Any]]:
     height, width = pixels.shape[:2]
     step = -(-max(height, width) // OVERVIEW)
     whole = Image.fromarray(pixels)
     small = whole.reduce(step) if step > 1 else whole
-    levels = [{"scale": step, "side": max(small.size), "tiles": [_webp(small, icc, quality)]}]
+    levels = [{"scale": step, "side": max(small.size), "tiles": [webp(small, icc, quality)]}]
     if step > 1:
         corners = [(left, top) for top in range(0, height, TILE) for left in range(0, width, TILE)]
         boxes = [(left, top, min(left + TILE, width), min(top + TILE, height)) for left, top in corners]
-        levels.append({"scale": 1, "side": TILE, "tiles": [_webp(whole.crop(box), icc, quality) for box in boxes]})
+        levels.append({"scale": 1, "side": TILE, "tiles": [webp(whole.crop(box), icc, quality) for box in boxes]})
     return levels
 
 
-def _webp(image: Image.Image, icc: bytes | None, quality: int) -> str:
+def webp(image: Image.Image, icc: bytes | None, quality: int) -> str:
+    """A picture as pages hold it: WebP in base64."""
     file = BytesIO()
     image.save(file, "WEBP", quality=quality, icc_profile=icc if icc and icc[16:20] == b"RGB " else b"")
     return _text(file.getvalue())

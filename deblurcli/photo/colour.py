@@ -1,4 +1,4 @@
-"""Colour models that cannot be kept (CMYK, premultiplied alpha) → RGB."""
+"""Colour models that cannot be kept (CMYK, premultiplied alpha) → RGB, and any depth → what screens show."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Iterator
 
 import imagecodecs
 import numpy as np
+from numpy.typing import NDArray
 
+from deblurcli.arrays import Pixels
 from deblurcli.photo.decoded import Samples
 from deblurcli.photo.profiles import icc_profile
+from deblurcli.photo.transfer import to_codes, to_float
 
 BAND = 256
 """Rows that are worked on at once, so that no intermediate is as large as the photo."""
@@ -17,6 +20,16 @@ BAND = 256
 def bands(height: int) -> Iterator[slice]:
     """Slices of rows that cover 0…height."""
     return (slice(top, min(top + BAND, height)) for top in range(0, height, BAND))
+
+
+def eight_bits(pixels: Pixels) -> NDArray[np.uint8]:
+    """Codes of any depth for screens; a band at a time, so that no whole photo is held as floats."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    codes = np.empty(pixels.shape, np.uint8)
+    for rows in bands(len(pixels)):
+        codes[rows] = to_codes(np.nan_to_num(to_float(pixels[rows])), np.uint8)
+    return codes
 
 
 def cmyk_to_rgb(cmyk: Samples, icc: bytes | None) -> tuple[Samples, str]:

@@ -33,11 +33,12 @@ function heat(canvas, values, width, palette, place) {
 
 // ---- the photo ------------------------------------------------------------------------------------------------------
 
-const stage = $("photo"), ink = stage.getContext("2d");
+const stage = $("photo"), ink = stage.getContext("2d"), layer = document.createElement("canvas");
 const view = { scale: 1, x: page.width / 2, y: page.height / 2 }; // canvas px per photo px; the photo's pixel in the middle
-const probe = { row: page.height >> 1, column: page.width >> 1, held: false };
+const probe = { row: page.start[0], column: page.start[1], held: false };
+const THUMB = 32; // px, of the divider's handle
 const KEPT = 32; // decoded tiles of either photo; a phone has no memory for all of them
-let overlay = null, queued = false;
+let overlay = null, queued = false, asItWas = false;
 
 const photos = ["before", "after"].map((name) =>
   page.photos[name].map((level) => ({ ...level, columns: Math.ceil(page.width / level.scale / level.side), bitmaps: new Map() })));
@@ -55,7 +56,7 @@ function bitmap(level, number) {
 }
 
 // Tiles in sight, the coarse level first, so that there is always something to look at.
-function drawPhoto(levels, left, right) {
+function drawPhoto(levels, left, right, ink = stage.getContext("2d")) {
   ink.save();
   ink.beginPath();
   ink.rect(left, 0, right - left, stage.height);
@@ -85,17 +86,26 @@ const toPhoto = (x, y) => [(x - stage.width / 2) / view.scale + view.x, (y - sta
 function draw() {
   queued = false;
   ink.clearRect(0, 0, stage.width, stage.height);
-  const divider = Math.round($("split").value / 1000 * stage.width);
-  drawPhoto(photos[0], 0, divider);
-  drawPhoto(photos[1], divider, stage.width);
-  if (overlay) {
+  const part = $("split").value / 1000, thumb = THUMB * devicePixelRatio;
+  // Where the handle is; at its ends the whole stage is one of both.
+  const divider = asItWas || part === 1 ? stage.width : part && Math.round(thumb / 2 + part * (stage.width - thumb));
+  drawPhoto(photos[0], 0, stage.width);
+  if (amount() === 1) drawPhoto(photos[1], divider, stage.width);
+  else { // of a photo that is drawn twice, coarse and fine, only the whole can be blended
+    Object.assign(layer, { width: stage.width, height: stage.height });
+    drawPhoto(photos[1], divider, stage.width, layer.getContext("2d"));
+    ink.globalAlpha = amount();
+    ink.drawImage(layer, 0, 0);
+    ink.globalAlpha = 1;
+  }
+  if (overlay && !asItWas) {
     ink.globalAlpha = $("opacity").value / 100;
     ink.imageSmoothingEnabled = overlay.scale > 1 || view.scale < 3;
     ink.drawImage(overlay.canvas, ...toCanvas(0, 0), overlay.canvas.width * overlay.scale * view.scale, overlay.canvas.height * overlay.scale * view.scale);
     ink.globalAlpha = 1;
   }
   ink.fillStyle = "#fff";
-  ink.fillRect(divider - 1, 0, 2, stage.height);
+  if (!asItWas) ink.fillRect(divider - 1, 0, 2, stage.height);
   // The probe, and as a frame how far the kernel there reaches.
   const reach = page.mixture ? mixtureReach() : 0, dot = devicePixelRatio;
   const [x, y] = toCanvas(probe.column + 0.5, probe.row + 0.5), half = (reach + 0.5) * view.scale;
@@ -109,6 +119,8 @@ function draw() {
   }
   $("zoom").value = `${(view.scale / devicePixelRatio * 100).toPrecision(3) * 1} %`;
 }
+
+const amount = () => $("amount").value / 100;
 
 function redraw() {
   if (!queued) { queued = true; requestAnimationFrame(draw); }
@@ -129,6 +141,12 @@ const zooms = {
   in: () => zoomTo(view.scale * 1.5),
   out: () => zoomTo(view.scale / 1.5),
   one: () => zoomTo(devicePixelRatio),
+  start: () => {
+    const whole = page.width * devicePixelRatio <= stage.width && page.height * devicePixelRatio <= stage.height;
+    const [y, x] = whole ? [page.height / 2, page.width / 2] : page.start;
+    Object.assign(view, { scale: devicePixelRatio, x, y });
+    redraw();
+  },
   fit: () => { Object.assign(view, { scale: fitting(), x: page.width / 2, y: page.height / 2 }); redraw(); },
 };
 for (const button of document.querySelectorAll("[data-zoom]")) button.onclick = zooms[button.dataset.zoom];
@@ -191,6 +209,7 @@ stage.onkeydown = (event) => {
   const far = event.shiftKey ? 10 : 1;
   const step = { ArrowLeft: [-far, 0], ArrowRight: [far, 0], ArrowUp: [0, -far], ArrowDown: [0, far] }[event.key];
   const slide = { "[": -20, "]": 20 }[event.key];
+  if (event.key === "b" || event.key === "B") return hold(true);
   const zoom = { "+": "in", "=": "in", "-": "out", 0: "fit", 1: "one" }[event.key];
   if (step) {
     probe.held = true;
@@ -202,14 +221,69 @@ stage.onkeydown = (event) => {
   else return;
   event.preventDefault();
 };
+stage.onkeyup = (event) => { if (event.key === "b" || event.key === "B") hold(false); };
 $("split").oninput = $("opacity").oninput = redraw;
+
+// ---- less of it, none of it, and a file -----------------------------------------------------------------------------
+
+function hold(down) {
+  if (asItWas !== down) { asItWas = down; redraw(); }
+}
+$("hold").onpointerdown = () => hold(true);
+$("hold").onkeydown = (event) => { if (event.key === " " || event.key === "Enter") hold(true); };
+for (const end of ["pointerup", "pointercancel", "pointerleave", "keyup", "blur"]) $("hold").addEventListener(end, () => hold(false));
+stage.onblur = () => hold(false);
+
+$("amount").oninput = () => {
+  $("amount-shown").value = `${$("amount").value} %`;
+  $("saved").textContent = "";
+  redraw();
+};
+
+// The whole photo with as much of the change as is shown.
+async function result() {
+  const canvas = Object.assign(document.createElement("canvas"), { width: page.width, height: page.height });
+  const paper = canvas.getContext("2d");
+  for (const [name, strength] of [["before", 1], ["after", amount()]]) {
+    const level = page.photos[name].at(-1), columns = Math.ceil(page.width / level.scale / level.side);
+    paper.globalAlpha = strength;
+    for (const [number, tile] of level.tiles.entries()) {
+      const image = await createImageBitmap(new Blob([bytes(tile)], { type: "image/webp" }));
+      paper.drawImage(image, (number % columns) * level.side, Math.floor(number / columns) * level.side);
+      image.close();
+    }
+  }
+  return new Promise((done) => canvas.toBlob(done, "image/png"));
+}
+
+$("save").onclick = async () => {
+  $("save").disabled = true;
+  const file = await result();
+  $("save").disabled = false;
+  if (!file) { // browsers have a largest canvas
+    $("saved").textContent = "This browser cannot hold the whole photo: use the command below.";
+    return;
+  }
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(file) });
+  link.download = `${page.name}-deblurred-${$("amount").value}.png`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  $("saved").textContent = `Saved from this page, which holds a compressed copy. With full quality and all metadata: deblur ${page.file} --amount ${amount()}`;
+};
 
 // ---- overlays -------------------------------------------------------------------------------------------------------
 
-for (const map of page.maps) {
-  const planes = map.rows.length * map.columns.length, group = document.createElement("optgroup");
+// What a photographer asks for first, then the other maps of one plane, then those of many, each a group.
+const planesOf = (map) => map.rows.length * map.columns.length;
+const rank = (map) => (map.name === "blur_radius" ? 0 : planesOf(map) === 1 ? 1 : 2);
+for (const map of [...page.maps].sort((one, other) => rank(one) - rank(other))) {
+  if (planesOf(map) === 1) {
+    $("overlay").append(new Option(titled(map), `${map.name}/0`));
+    continue;
+  }
+  const group = document.createElement("optgroup");
   group.label = `${map.symbol}  ${titled(map)}`;
-  for (let c = 0; c < planes; c++) group.append(new Option(planes > 1 ? `${map.symbol} ${label(map, c)}` : label(map, c), `${map.name}/${c}`));
+  for (let c = 0; c < planesOf(map); c++) group.append(new Option(`${map.symbol} ${label(map, c)}`, `${map.name}/${c}`));
   $("overlay").append(group);
 }
 
@@ -243,18 +317,14 @@ function showOverlay() {
 }
 $("overlay").onchange = showOverlay;
 
-// ---- light and dark, size -------------------------------------------------------------------------------------------
-
-$("theme").onclick = () => {
-  const dark = getComputedStyle(document.documentElement).colorScheme === "dark";
-  document.documentElement.dataset.theme = dark ? "light" : "dark";
-};
+// ---- size --------------------------------------------------------------------------------------------------------------
 
 new ResizeObserver(() => {
-  const whole = !stage.dataset.ready || Math.abs(view.scale - fitting()) < 1e-6;
+  const begun = stage.dataset.ready, whole = begun && Math.abs(view.scale - fitting()) < 1e-6;
   stage.width = Math.round(stage.clientWidth * devicePixelRatio);
   stage.height = Math.round(stage.clientHeight * devicePixelRatio);
   stage.dataset.ready = "yes";
+  if (!begun) zooms.start();
   if (whole) zooms.fit();
   redraw();
 }).observe(stage);

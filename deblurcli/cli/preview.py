@@ -1,0 +1,111 @@
+"""``deblur preview PHOTO``: what restoring would do, in a second or two."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deblurcli.cli.messages import say, warn
+from deblurcli.cli.options import SCALES_HELP, BokehType, LocalPath, ScalesType, network_options
+
+if TYPE_CHECKING:
+    from deblurcli.focus import KeepBokeh
+    from deblurcli.scales import Scales
+
+
+@click.command(short_help="Show in a moment what restoring would do to a photo, before and after.")
+@click.argument("photo", type=LocalPath(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=LocalPath(path_type=Path),
+    help="Picture to write.  [default: one in the cache folder, which the next preview replaces]",
+)
+@network_options
+@click.option("--scales", type=ScalesType(), default="auto", help=SCALES_HELP)
+@click.option(
+    "--amount",
+    type=click.FloatRange(0, 1.5),
+    default=1.0,
+    show_default=True,
+    help="Blend with the original: 0 is the original, 1 the restored photo, up to 1.5 exaggerates.",
+)
+@click.option(
+    "--keep-bokeh",
+    type=BokehType(),
+    default="auto",
+    show_default=True,
+    help="Leave alone what is blurred wider than PX, a radius in pixels; off restores everything.",
+)
+@click.option("--no-open", is_flag=True, help="Only write the picture, and open no viewer.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing picture.")
+@click.option("-q", "--quiet", is_flag=True, help="Only the path, warnings and errors.")
+def preview(
+    photo: Path,
+    output: Path | None,
+    network: str | None,
+    weights: str | None,
+    backend: str,
+    device: str,
+    precision: str,
+    scales: Scales,
+    amount: float,
+    keep_bokeh: KeepBokeh,
+    no_open: bool,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Restore a few places of a photo and show them before and after, pixel by pixel.
+
+    \b
+    deblur preview photo.jpg
+    deblur preview photo.jpg --amount 0.6 -o look.png
+
+    The places are a soft one, a larger one and the sharpest: what is in focus should stay as it is. They look as they
+    will after a full run, to within a few levels of 255. The picture's path is printed, and where there is a screen,
+    your viewer opens it.
+    """
+    from deblurcli.errors import PhotoError
+    from deblurcli.loading import load
+    from deblurcli.look.picture import write_pairs
+    from deblurcli.look.places import telling_places
+    from deblurcli.look.words import about_part
+    from deblurcli.photo.decode import read_photo
+    from deblurcli.photo.formats.table import format_for
+
+    began = time.perf_counter()
+    target = output or _own_place()
+    format_for(target)
+    if output and output.exists() and not overwrite:
+        raise PhotoError(output, "exists already", "--overwrite replaces it.")
+    read = read_photo(photo)
+    deblurrer = load(network, weights, backend, device, precision)
+    places = telling_places(read.pixels)
+    parts = deblurrer.parts(read, [region for _, region in places], amount=amount, scales=scales, keep_bokeh=keep_bokeh)
+    pairs = [about_part(name, part) for (name, _), part in zip(places, parts, strict=True)]
+    pairs.sort(key=lambda pair: -pair.before.size)
+    title = f"{photo.name}   {deblurrer}   amount {amount:g}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_pairs(target, title, pairs, read.icc)
+    if deblurrer.backend.spec.context == "global":
+        warn(f"{photo}: this network looks at the whole picture; of all of it, it makes something slightly different")
+    click.echo(target)
+    say(f"{len(pairs)} places of {photo.name} in {time.perf_counter() - began:.1f} s", verbosity=-1 if quiet else 0)
+    if not no_open and sys.stdout.isatty() and _has_screen():
+        click.launch(str(target))
+
+
+def _own_place() -> Path:
+    """Neither the photo's folder nor one that fills up: there is a single one."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("deblur", appauthor=False) / "preview.png"
+
+
+def _has_screen() -> bool:
+    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

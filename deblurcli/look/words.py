@@ -1,0 +1,81 @@
+"""What can be said of a photo that was restored, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deblurcli.look.picture import Pair, pair
+from deblurcli.look.places import BLOCK, STRIP, change_by_block, contrasts, strips
+from deblurcli.parts import Part
+from deblurcli.photo.transfer import to_float
+
+HARDLY = 1.2 / 255
+"""Mean change, 1.0 is white, that 95 % of a photo stay below of which people see no difference."""
+
+CLIPPED = 0.02
+"""What is this near to black or white has lost its grain."""
+
+NOISY = 6 / 255
+"""Standard deviation in the most even parts of a photo, from which on blur and grain are not told apart."""
+
+SHARP, SOFT = 0.6, 0.4
+"""Share of contrast that there is in the photo itself, of what a small copy has: above is focus, below blur."""
+
+BOKEH = 0.05
+"""Share of a photo."""
+
+FLAT = 1 / 255
+"""Contrast, as a root mean square, of what has nothing to sharpen."""
+
+
+def about_part(name: str, part: Part) -> Pair:
+    """A part of a photo before and after, with how far out of focus it is."""
+    if part.radius is None:
+        return pair(part.before, part.after, name)
+    # Where something changed: in even parts nobody knows.
+    weight = np.abs(to_float(part.after) - to_float(part.before)).sum(axis=2) + 1e-4
+    radius = float(np.average(part.radius, weights=weight))
+    said = (
+        "in focus" if radius < 0.3 else f"blur radius {radius:.1f} px" if radius < 3 else f"blur radius {radius:.0f} px"
+    )
+    left = ", left as it is" if radius >= 0.3 and np.array_equal(part.before, part.after) else ""
+    return pair(part.before, part.after, f"{name}: {said}{left}")
+
+
+def remark(before: NDArray[Any], after: NDArray[Any], amount: float, bokeh: float = 0.0) -> str:
+    """Why little was done to a photo, in a few words; nothing where much was done, or where nobody can tell.
+
+    Args:
+        before, after: codes (H, W, 3) of whatever depths. amount: how much of the network's change is in ``after``.
+        bokeh: share of the photo that was left alone.
+    """
+    changes = change_by_block(before, after)
+    if amount == 0 or not changes.size or np.quantile(changes, 0.95) > amount * HARDLY:
+        return ""
+    fine, wide = (float(contrast.mean()) for contrast in contrasts(before))
+    if wide < FLAT**2:
+        return ""
+    if bokeh > BOKEH:
+        return "hardly changed: what is soft in it stays so (--keep-bokeh off restores it)"
+    noise = noise_of(before)
+    if noise > NOISY:
+        return "hardly changed: too noisy to tell blur from grain"
+    share = (fine - 6 * noise**2) / wide  # a second difference of independent values has six times their variance
+    if share > SHARP:
+        return "hardly changed: the photo is in focus"
+    return "hardly changed: blurred more than can be undone" if share < SOFT else ""
+
+
+def noise_of(pixels: NDArray[Any]) -> float:
+    """Standard deviation of the grain, 1.0 is white, from the parts of a photo (H, W, 3) that have little else."""
+    height, width = (side // BLOCK for side in pixels.shape[:2])
+    rows = strips(pixels[: BLOCK * height, : BLOCK * width, 1])  # (h, 4, W)
+    level = rows.mean(axis=1).reshape(height, width, BLOCK).mean(axis=2)
+    rows = rows[:, ::2] - rows[:, 1::2]
+    rows = (rows[..., ::2] - rows[..., 1::2]) / 2  # lines in either direction are gone
+    grain = np.square(rows).reshape(height, STRIP // 2, width, BLOCK // 2).mean(axis=(1, 3))
+    inside = (level > CLIPPED) & (level < 1 - CLIPPED)
+    return float(np.sqrt(np.quantile(grain[inside], 0.1))) if inside.any() else 0.0

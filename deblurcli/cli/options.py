@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import click
 
 from deblurcli.backends import BACKENDS, ONNX_DEVICES, PRECISIONS
 from deblurcli.batch.storage import MARK as STORAGE_MARK
-from deblurcli.cli.sections import ENGINE, FILES, RAW, all_of
+from deblurcli.cli.sections import ENGINE, FILES, RAW, WHERE, all_of
 from deblurcli.networks.spec import DEFAULT_NETWORK, NETWORKS, trainable_networks
 
 
@@ -213,4 +214,31 @@ def photo_options(command: Any) -> Any:
         ),
         click.option("--raw-half", is_flag=True, help="Half as wide and high, for a quick look."),
         title=RAW,
+    )
+
+
+def where_options(command: Any) -> Any:
+    """The options that say where in a photo something is done."""
+    return all_of(
+        command,
+        click.option(
+            "--keep-bokeh",
+            type=BokehType(),
+            default="auto",
+            help="Leave alone what is blurred wider than PX, a radius in pixels: soft backgrounds are often meant "
+            "to be soft. auto is 6 px, more in large photos and where all is blurred; off restores everything.  "
+            "[default: auto, or off with --mask or --region]",
+        ),
+        click.option(
+            "--mask",
+            type=LocalPath(path_type=Path),
+            metavar="FILE",
+            help="Restore where this picture is white or opaque, not where it is black or transparent; any size.",
+        ),
+        click.option(
+            "--region",
+            type=AreaType(),
+            help="Restore only this part, in pixels or percent of the photo as displayed, e.g. 25%,25%,50%,50%.",
+        ),
+        title=WHERE,
     )

@@ -18,8 +18,6 @@ from deblurcli.batch.storage import is_folder, is_remote, place
 from deblurcli.cli.defaults import use_defaults
 from deblurcli.cli.options import (
     SCALES_HELP,
-    AreaType,
-    BokehType,
     LocalPath,
     ScalesType,
     ShardType,
@@ -27,9 +25,10 @@ from deblurcli.cli.options import (
     check_devices,
     network_options,
     photo_options,
+    where_options,
 )
 from deblurcli.cli.pipe import Pipe, piped
-from deblurcli.cli.sections import ENGINE, EVERYDAY, FILES, LOOK, MANY, WHERE, Sectioned, all_of
+from deblurcli.cli.sections import ENGINE, EVERYDAY, FILES, LOOK, MANY, Sectioned, all_of
 from deblurcli.errors import INTERRUPTED, PhotoError, UsageError
 
 if TYPE_CHECKING:
@@ -127,33 +126,6 @@ def picture_options(command: Any) -> Any:
             "--maps-dir", type=LocalPath(path_type=Path), help="Folder for the maps' folders.  [default: beside]"
         ),
         title=LOOK,
-    )
-
-
-def where_options(command: Any) -> Any:
-    """The options that say where in a photo something is done."""
-    return all_of(
-        command,
-        click.option(
-            "--keep-bokeh",
-            type=BokehType(),
-            default="auto",
-            help="Leave alone what is blurred wider than PX, a radius in pixels: soft backgrounds are often meant "
-            "to be soft. auto is 6 px, more in large photos and where all is blurred; off restores everything.  "
-            "[default: auto, or off with --mask or --region]",
-        ),
-        click.option(
-            "--mask",
-            type=LocalPath(path_type=Path),
-            metavar="FILE",
-            help="Restore where this picture is white or opaque, not where it is black or transparent; any size.",
-        ),
-        click.option(
-            "--region",
-            type=AreaType(),
-            help="Restore only this part, in pixels or percent of the photo as displayed, e.g. 25%,25%,50%,50%.",
-        ),
-        title=WHERE,
     )
 
 

@@ -31,11 +31,12 @@ from deblurcli.photo.decode import read_photo
 from deblurcli.photo.transfer import to_codes, to_float
 from deblurcli.tiling import Region
 
-KeepBokeh = Literal["auto", "off"] | float
+KeepBokeh = Literal["auto", "strict", "off"] | float
 Floats = NDArray[np.float32]
 
-LEAST, SHARE = 6.0, 0.003
-"""The limit that "auto" begins with: px, and share of the photo's longer side."""
+LIMITS = {"auto": (6.0, 0.01), "strict": (6.0, 0.003)}
+"""At least so many px, and so large a share of the photo's longer side: "auto" leaves alone only what nobody takes for
+focus that was missed, "strict" all that is soft at a glance."""
 
 SHARPEST, TIMES = 0.1, 2.0
 """It is at least so many times the radius that this share of the photo's detail stays below: where all is blurred,
@@ -149,7 +150,7 @@ def radius_map(spec: NetworkSpec, keep_bokeh: KeepBokeh) -> tuple[MapSpec, ...]:
     """
     if keep_bokeh == "off":
         return ()
-    if keep_bokeh != "auto" and keep_bokeh <= 0:
+    if not isinstance(keep_bokeh, str) and keep_bokeh <= 0:
         raise UsageError(f"--keep-bokeh is a blur radius above 0 px, not {keep_bokeh:g}")
     found = tuple(m for m in spec.maps if m.across_scales)[:1]
     if not found and keep_bokeh != "auto":
@@ -168,7 +169,7 @@ class Where:
     """Where a photo of a size is restored.
 
     Attributes:
-        keep_bokeh: radius in px from which blur is left as it is, see ``limit_for`` for "auto"; or "off".
+        keep_bokeh: radius in px from which blur is left as it is, see ``limit_for`` for "auto" and "strict"; or "off".
         mask: (h, w) of any size, scaled to the photo: 255 restores, 0 does not.
         region: only here.
 
@@ -305,7 +306,7 @@ def limit_for(where: Where, radius: Floats, detail: Floats) -> float:
     """From which blur radius on, px, blur is taken for wanted.
 
     Args:
-        where: "auto" goes by the photo's size, and by how sharp its sharpest parts are.
+        where: "auto" and "strict" go by the photo's size, and by how sharp its sharpest parts are.
         radius, detail: of its blocks, (h, w).
     """
     if not isinstance(where.keep_bokeh, str):
@@ -314,7 +315,8 @@ def limit_for(where: Where, radius: Floats, detail: Floats) -> float:
     order = np.argsort(radius, axis=None)
     sums = np.cumsum(detail.ravel()[order] + 1e-6, dtype=np.float64)  # of a flat photo, all of it counts
     sharpest = radius.ravel()[order[np.searchsorted(sums, SHARPEST * sums[-1])]]
-    return float(max(LEAST, SHARE * max(where.height, where.width), TIMES * sharpest))
+    least, share = LIMITS[where.keep_bokeh]
+    return float(max(least, share * max(where.height, where.width), TIMES * sharpest))
 
 
 def spread(values: Floats, light: Picture, weights: Floats, cell: float) -> Floats:

@@ -205,7 +205,7 @@ class Deblurrer:
                 looked at is read, and they last as long as the files. None keeps them in memory.
             progress: called with tiles done and tiles in all, every scale and pass over the picture counted.
             transfer: the curve of the photo's values: "srgb", "linear", or "auto" for what its profile says.
-            keep_bokeh: leave alone what is blurred wider than this radius, px; "auto" is wider than focus is missed by
+            keep_bokeh: leave alone what is blurred wider than this radius, px; "auto" and "strict" go by the photo
                 (``focus.limit_for``), unless a mask or region says where, or the network does not know; or "off".
             mask: (h, w) of any size, scaled to the photo: 255 restores, 0 does not.
             region: restore only here, with a soft border inside. No more is computed than that takes.

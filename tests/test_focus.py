@@ -94,6 +94,16 @@ def test_missed_focus_is_restored_in_full(radius: NDArray[np.float64]) -> None:
     np.testing.assert_allclose(change(told(radius)), 1, atol=1e-4)
 
 
+def test_large_photos_may_be_blurred_wider_and_strict_leaves_more_alone() -> None:
+    """1 % of the longer side is missed focus; 0.3 %, at least 6 px, is soft at a glance."""
+    radius = np.full((1536, 2048), 1.0)
+    radius[:, 1024:] = 12
+    photo = Photo(np.tile(TEXTURE, (8, 8, 1)))
+    photo.pixels[..., 2] = np.float32(radius) / 100
+    assert change(photo)[:, 1300:].min() == pytest.approx(1, abs=1e-3)
+    assert change(photo, keep_bokeh="strict")[:, 1300:].max() == 0
+
+
 def test_off_restores_everything_and_asks_for_no_map() -> None:
     backend = Knowing()
     photo = told(halves(1, 20))
@@ -108,7 +118,7 @@ def test_larger_photos_have_a_higher_limit() -> None:
     photo = told(halves(1, 20))
     wide = Photo(np.repeat(np.repeat(photo.pixels, 4, 0), 16, 1))  # 4096 px
     result = Deblurrer(Knowing(), "none").restore(wide, scales=1)
-    assert result.bokeh_from == pytest.approx(0.003 * 4096)
+    assert result.bokeh_from == pytest.approx(0.01 * 4096)
 
 
 def test_a_limit_of_ones_own_is_taken_at_its_word() -> None:
@@ -323,6 +333,8 @@ def test_it_is_recorded_and_done_again_when_it_changes(photo: Path, capsys: pyte
     Image.new("L", (8, 8), 200).save(mask)
     assert "stretched" in run("--mask", mask)["warnings"][0]
     assert run("--keep-bokeh", "off")["keep_bokeh"] is None
+    assert run("--keep-bokeh")["keep_bokeh"] >= 6
+    assert deblur("--keep-bokeh", photo, "-o", out, "--overwrite") == 0  # what follows is no value
 
 
 def test_one_photo_is_too_small_for_a_region_and_the_others_are_restored(
@@ -339,8 +351,8 @@ def test_one_photo_is_too_small_for_a_region_and_the_others_are_restored(
     [
         (["--mask", "none.png"], "none.png: there is no such file"),
         (["--region", "1,2,3"], "is no region"),
-        (["--keep-bokeh", "wide"], "neither auto, off, nor a blur radius"),
-        (["--keep-bokeh", "-1"], "neither auto, off, nor a blur radius"),
+        (["--keep-bokeh=wide"], "neither auto, strict, off, nor a blur radius"),
+        (["--keep-bokeh", "-1"], "neither auto, strict, off, nor a blur radius"),
         (["--amount", "2"], "1.5"),
     ],
 )

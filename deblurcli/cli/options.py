@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
@@ -55,18 +56,23 @@ class ScalesType(click.ParamType):
 
 
 class BokehType(click.ParamType):
-    """auto, off, or a blur radius in pixels."""
+    """auto, strict, off, or a blur radius in pixels."""
 
-    name = "auto|off|PX"
+    name = "auto|strict|off|PX"
+
+    @staticmethod
+    def is_one(text: str) -> bool:
+        """Whether it can only be meant for this option, and not be a photo."""
+        return text in ("auto", "strict", "off") or bool(re.fullmatch(r"-?[\d.]+", text))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | float:
-        """Text → "auto", "off" or a positive number."""
-        if value in ("auto", "off") or isinstance(value, float):
+        """Text → a word or a positive number."""
+        if value in ("auto", "strict", "off") or isinstance(value, float):
             return value
         with suppress(ValueError):
             if 0 < float(value) < inf:
                 return float(value)
-        self.fail(f"'{value}' is neither auto, off, nor a blur radius in pixels, such as 4", param, ctx)
+        self.fail(f"'{value}' is neither auto, strict, off, nor a blur radius in pixels, such as 4", param, ctx)
 
 
 class AreaType(click.ParamType):
@@ -226,8 +232,8 @@ def where_options(command: Any) -> Any:
             type=BokehType(),
             default="auto",
             help="Leave alone what is blurred wider than PX, a radius in pixels: soft backgrounds are often meant "
-            "to be soft. auto is 6 px, more in large photos and where all is blurred; off restores everything.  "
-            "[default: auto, or off with --mask or --region]",
+            "to be soft. auto is 1 % of the longer side, 6 px at least, and more where all is blurred; strict, or no "
+            "value, is 0.3 %; off restores everything.  [default: auto, or off with --mask or --region]",
         ),
         click.option(
             "--mask",

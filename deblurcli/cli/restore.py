@@ -18,6 +18,7 @@ from deblurcli.batch.storage import is_folder, is_remote, place
 from deblurcli.cli.defaults import use_defaults
 from deblurcli.cli.options import (
     SCALES_HELP,
+    BokehType,
     LocalPath,
     ScalesType,
     ShardType,
@@ -227,15 +228,19 @@ def look_options(command: Any) -> Any:
 
 
 class RestoreCommand(Sectioned):
-    """Takes an option whose value may be left out without one, unless an equals sign comes before it.
+    """Knows options whose value may be left out.
 
-    Else ``--compare photo.jpg`` would take the photo for its file.
+    Of ``--compare`` it comes after an equals sign: else ``--compare photo.jpg`` would take the photo for its file.
+    ``--keep-bokeh photo.jpg`` is told by what comes next.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click does."""
         end = args.index("--") if "--" in args else len(args)
         given = [f"{arg}={BESIDE}" if arg == "--compare" else arg for arg in args[:end]]
+        for nth, (arg, following) in enumerate(zip(given, [*given[1:], ""], strict=True)):
+            if arg == "--keep-bokeh" and not BokehType.is_one(following):
+                given[nth] = "--keep-bokeh=strict"
         return super().parse_args(ctx, given + args[end:])
 
 

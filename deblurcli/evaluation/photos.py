@@ -86,11 +86,11 @@ def real_summary(rows: list[Row]) -> Values:
 def sharp(bench: Bench) -> Iterator[Row]:
     """Do no harm: what changes in a photo that is in focus, and what a second pass changes again.
 
-    Method "keep-bokeh" is ``deblur`` as it is by default, with soft backgrounds left alone, where the network can.
+    Method "keep-bokeh" is ``deblur --keep-bokeh``: soft backgrounds are left alone, where the network can tell.
     """
     methods: dict[str, KeepBokeh] = {"deblur": "off"}
     if radius_map(bench.deblurrer.backend.spec, "auto"):
-        methods["keep-bokeh"] = "auto"
+        methods["keep-bokeh"] = "strict"
     for name, picture in bench.sharp_pictures():
         values: Values = {"psnr": {}, "change": {}, "again": {}}
         for method, keep in methods.items():

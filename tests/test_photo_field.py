@@ -387,6 +387,37 @@ def test_numbers_of_colours_rank_above_the_profile(tmp_path: Path, read: Callabl
     assert with_numbers(2, 2, 0, 1).icc == icc_profile("p3")  # says nothing
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_narrow_range_becomes_full_and_says_so(dtype: Any, channels: int, tmp_path: Path, read: Any) -> None:
+    step = np.iinfo(dtype).max // 255 - (dtype == np.uint16)  # 1 or 256
+    codes = np.full((4, 4, channels), 77 * step, dtype)
+    codes[0, :, : channels - (channels != 3)] = [[16 * step], [235 * step], [126 * step], [250 * step]]
+    plain = imagecodecs.png_encode(codes)
+    photo = read(plain[:33] + chunk(b"cICP", bytes([9, 16, 0, 0])) + plain[33:], "a.png")
+    np.testing.assert_allclose(photo.picture[0, :, 0], [0, 1, 110 / 219, 1], atol=0.003)
+    assert photo.alpha is None or np.all(photo.alpha == 77 * step)
+    assert "narrow range" in photo.warnings[0]
+    write_photo(tmp_path / "b.png", photo)
+    assert chunk(b"cICP", bytes([9, 16, 0, 1])) in (tmp_path / "b.png").read_bytes()
+    assert read_photo(tmp_path / "b.png").warnings == ()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_avif_of_narrow_range_becomes_full_and_says_so(mode: str, tmp_path: Path, read: Any) -> None:
+    codes = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (64, 1))
+    file = BytesIO()
+    Image.fromarray(codes).convert(mode).save(file, "AVIF", quality=100, range="limited", subsampling="4:4:4")
+    at = file.getvalue().index(b"nclx") + 10
+    assert file.getvalue()[at] == 0
+    photo = read(file.getvalue(), "a.avif")
+    assert np.abs(photo.pixels[..., 0].astype(int) - codes).max() <= 1
+    write_photo(tmp_path / "b.avif", photo, quality=100)
+    written = (tmp_path / "b.avif").read_bytes()
+    assert written[written.index(b"nclx") + 10] == 0x80
+    np.testing.assert_array_equal(read_photo(tmp_path / "b.avif").pixels, photo.pixels)
+
+
 def interlaced(samples: np.ndarray) -> bytes:
     """A PNG file in seven passes."""
     height, width = samples.shape[:2]

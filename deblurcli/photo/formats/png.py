@@ -22,6 +22,7 @@ from deblurcli.photo.limits import LARGEST_PART, MAX_CHUNKS, MAX_PARTS, MAX_TEXT
 from deblurcli.photo.metadata import as_text, captions, photoshop_resource, sensible_dpi
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import SRGB_CURVE, Space, means_colours, profile_of
+from deblurcli.photo.transfer import from_video_range
 
 FORMAT = Format(
     "PNG",
@@ -94,6 +95,11 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     if profile is not None:
         _, _, rest = profile.partition(b"\0")
         decoded.icc = _inflate(rest[1:], "colour profile", warnings)
+    if cicp and len(cicp) == 4 and not cicp[3]:
+        has_alpha = decoded.samples.ndim == 3 and decoded.samples.shape[2] in (2, 4)
+        colours = decoded.samples[..., :-1] if has_alpha else decoded.samples
+        colours[:] = from_video_range(colours)
+        warnings.append("Its values were in the narrow range that video uses; they now use the full range.")
     if cicp and len(cicp) == 4 and (decoded.icc is None or means_colours(cicp[0], cicp[1])):
         # It ranks above the profile, which is for programs that do not know it (PNG, third edition, 4.3).
         decoded.icc, decoded.cicp = None, (cicp[0], cicp[1])

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -482,6 +483,27 @@ def test_what_is_not_fetched_says_how(published: Catalog) -> None:
     with pytest.raises(WeightsError, match="no weights called 'nonsense'") as caught:
         store.find("iniknet", "nonsense")
     assert "dpdd_paper" in caught.value.hint
+
+
+def test_a_home_that_is_closed_says_what_to_set(published: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = published()
+    find, make = Path.stat, Path.mkdir
+
+    def closed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(path: Path, *arguments: Any, **options: Any) -> Any:
+            if store.cache_folder() in (path, *path.parents):
+                raise PermissionError(13, "Permission denied", str(path))
+            return function(path, *arguments, **options)
+
+        return called
+
+    monkeypatch.setattr(Path, "stat", closed(find))
+    monkeypatch.setattr(Path, "mkdir", closed(make))
+    with pytest.raises(WeightsError, match="Permission denied") as caught:
+        fetch(row)
+    assert "DEBLUR_WEIGHTS" in caught.value.hint
+    with pytest.raises(WeightsError, match="no trained weights here"):
+        store.find("iniknet")
 
 
 def test_a_cached_file_of_another_network_is_refused(published: Catalog) -> None:

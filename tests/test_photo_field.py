@@ -21,9 +21,10 @@ from deblurcli.photo.decoded import upright
 from deblurcli.photo.formats.boxes import box, boxes
 from deblurcli.photo.formats.gain_map import joined
 from deblurcli.photo.formats.jxl_header import read_header
+from deblurcli.photo.formats.photoshop import CAPTIONS as CAPTIONS_NUMBER
+from deblurcli.photo.formats.photoshop import resource
 from deblurcli.photo.formats.segments import segment
 from deblurcli.photo.metadata import orientation as orientation_of
-from deblurcli.photo.metadata import photoshop_resource
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import icc_profile
 
@@ -92,7 +93,7 @@ def test_a_photo_below_its_thumbnail(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("plain", [None, CAPTIONS[:7]])
 def test_captions_where_photoshop_has_them(plain: bytes | None, tmp_path: Path) -> None:
-    inside = photoshop_resource(CAPTIONS)
+    inside = resource(CAPTIONS_NUMBER, CAPTIONS)
     tags = [(34377, 1, len(inside), inside, True)]
     tags += [(33723, 7, len(plain), plain, True)] if plain else []
     tifffile.imwrite(tmp_path / "a.tif", CODES, photometric="rgb", extratags=tags, metadata=None)
@@ -104,14 +105,16 @@ def test_captions_where_photoshop_has_them(plain: bytes | None, tmp_path: Path) 
 
 
 def test_tags_that_are_not_carried_are_named(tmp_path: Path) -> None:
-    paths = b"8BIM" + struct.pack(">H2xI", 0x07D0, 4) + b"path"
+    settings = resource(0x03F2, b"blue")  # the colour around pictures
+    paths = resource(0x07D0, b"path") + settings + resource(0x0499, b"?")
     layers = b"Adobe Photoshop Document Data Block\0"
     tags = [(33550, 12, 3, (1.0, 1.0, 0.0), True), (34377, 1, len(paths), paths, True)]
     tags += [(37724, 7, len(layers), layers, True)]
     tifffile.imwrite(tmp_path / "a.tif", CODES, photometric="rgb", extratags=tags, metadata=None)
     (warning,) = read_photo(tmp_path / "a.tif").warnings
-    for name in ("ModelPixelScaleTag", "ImageSourceData", "Photoshop's 0x07d0"):
+    for name in ("ModelPixelScaleTag", "Photoshop's layers", "Photoshop's paths", "other Photoshop data"):
         assert name in warning
+    assert "0x" not in warning and warning.count("Photoshop") == 3
 
 
 def chunk(name: bytes, body: bytes) -> bytes:

@@ -16,10 +16,11 @@ import numpy as np
 
 from deblurcli.errors import PhotoError
 from deblurcli.photo.decoded import Decoded, Samples
+from deblurcli.photo.formats.photoshop import CAPTIONS, captions, resource
 from deblurcli.photo.formats.shape import Format, Parts
 from deblurcli.photo.formats.sniff import BILEVEL, COPY_AGAIN, check_length, check_size
 from deblurcli.photo.limits import LARGEST_PART, MAX_CHUNKS, MAX_PARTS, MAX_TEXTS
-from deblurcli.photo.metadata import as_text, captions, photoshop_resource, sensible_dpi
+from deblurcli.photo.metadata import as_text, sensible_dpi
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import SRGB_CURVE, Space, means_colours, profile_of
 from deblurcli.photo.transfer import from_video_range
@@ -204,7 +205,7 @@ def write(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> list[
     if photo.xmp:
         file.write(_chunk(b"iTXt", XMP_KEYWORD + b"\0\0\0\0\0" + photo.xmp))
     if photo.iptc:
-        wrapped = photoshop_resource(photo.iptc)
+        wrapped = resource(CAPTIONS, photo.iptc)
         lines = "\n".join(wrap(wrapped.hex(), 72))
         file.write(_text_chunk(IPTC_KEYWORD, f"\niptc\n{len(wrapped):8}\n{lines}\n"))
     if photo.comment:

@@ -25,7 +25,7 @@ from deblurcli.photo.profiles import SPACES, SRGB_CURVE, icc_profile
 from deblurcli.photo.raw_look import Look, luminance, luminance_of_preview
 
 XMP, IPTC, JPEG_FROM_RAW, DNG_VERSION, BASELINE_EXPOSURE = 700, 33723, 0x2E, 50706, 50730
-_NOT_CARRIED = {34377: "Photoshop's image resources", 52545: "Content Credentials (C2PA)"}
+_NOT_CARRIED = {34377: "Photoshop data", 52545: "Content Credentials (C2PA)"}
 CANON_CR3 = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 # LibRaw's flip counts otherwise: → the EXIF orientation that means the same.
 _ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}

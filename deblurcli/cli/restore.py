@@ -459,7 +459,7 @@ def _jobs(pipe: Pipe, settings: dict[str, Any], options: Options, names: Names |
 
 
 def _not_finished(jobs: list[Job], options: Options, made_by: tuple[str, str, str], log: Log) -> Iterator[Job]:
-    from deblurcli.batch.record import is_finished
+    from deblurcli.batch.one_photo import is_finished
 
     for job in jobs:
         if is_finished(job, options, *made_by):

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import PATIENCE
 from golden_vectors import load_golden
 from test_cli import run
 from test_readme import OTHERS, ROOT
@@ -378,7 +379,7 @@ def test_processes_side_by_side(authors: Server, published: Catalog) -> None:
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)
     ]
     for process in processes:
-        out, said = process.communicate(timeout=120)
+        out, said = process.communicate(timeout=PATIENCE)
         assert (process.returncode, out) == (0, f"{row.path}\n"), said
     assert len(authors.paths) >= 2
     assert cached() == {row.path.name}

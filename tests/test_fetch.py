@@ -232,8 +232,8 @@ def test_silence_ends(move: Move, server: Server, monkeypatch: pytest.MonkeyPatc
         (says(416), "answers 416", 1),
         (says(500), "answers 500 (Internal Server Error)", 4),
         (until(0), "the connection ended after 0 of 200,000 bytes", 4),
-        (hangs_up, "cannot be had (Remote end closed connection", 4),
-        (nonsense, "cannot be had (what?", 4),
+        (hangs_up, "cannot be downloaded (Remote end closed connection", 4),
+        (nonsense, "cannot be downloaded (what?", 4),
         (in_circles, "answers 302 (The HTTP server returned a redirect error", 5),
         (to_a_file, "answers 302", 1),
     ],
@@ -249,7 +249,7 @@ def test_lines_that_do_not(move: Move, words: str, requests: int, server: Server
 
 def test_no_server(server: Server) -> None:
     server.server_close()
-    with pytest.raises(WeightsError, match=r"cannot be had \(.*refused"):
+    with pytest.raises(WeightsError, match=r"cannot be downloaded \(.*refused"):
         download(server.url, io.BytesIO())
 
 
@@ -322,7 +322,7 @@ def test_an_interrupted_fetch_goes_on(authors: Server, published: Catalog, capsy
     row = published()
     authors.moves[:] = [until(300_000), *[says(503)] * 4]
     assert run("weights", "fetch", "iniknet") == 1
-    assert "goes on where it stopped" in capsys.readouterr().err
+    assert "resumes where it stopped" in capsys.readouterr().err
     (begun,) = cached()
     assert begun.endswith(".partial") and not row.path.exists()
     assert run("weights", "fetch", "iniknet") == 0

@@ -149,7 +149,7 @@ def with_more(format: str) -> bytes:
 @pytest.mark.parametrize("format", ["jpeg", "png", "webp", "jxl", "jpeg2000", "avif"])
 def test_what_no_reader_takes_is_named(format: str, read: Callable[..., Photo]) -> None:
     (warning,) = read(with_more(format)).warnings
-    assert warning.startswith("The file holds more, which was dropped: Content Credentials (C2PA)")
+    assert warning.startswith("Some of what the file holds was dropped: Content Credentials (C2PA)")
 
 
 # ---- AVIF, HEIC -----------------------------------------------------------------------------------------------------
@@ -314,11 +314,11 @@ def test_a_video_is_named_whatever_the_metadata_say(read: Callable[..., Photo]) 
 def test_what_is_behind_a_jpeg_is_named(read: Callable[..., Photo]) -> None:
     assert read(jpeg() + bytes(100) + b"\r\n").warnings == ()
     assert read(jpeg() + b"whatever").warnings == (
-        "8 bytes behind the picture were dropped: they are of no known kind.",
+        "8 bytes after the picture were dropped: nobody knows what they are.",
     )
     heic = struct.pack(">I4s4s", 24, b"ftyp", b"heic")
     for other in (jpeg(), b"\x89PNG\r\n\x1a\n", heic, b"Samsung's" + jpeg()):
-        with pytest.raises(PhotoError, match="further pictures behind"):
+        with pytest.raises(PhotoError, match="further pictures after"):
             read(jpeg() + bytes(10) + other, strict=True)
     with pytest.raises(PhotoError, match="a video"):
         read(jpeg() + b"\x1aE\xdf\xa3webm", strict=True)

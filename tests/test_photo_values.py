@@ -109,11 +109,13 @@ def test_floats_that_are_no_numbers(tmp_path: Path) -> None:
 
 def test_rounding_is_told(tmp_path: Path) -> None:
     deep = Photo(np.zeros((4, 4, 3), np.uint16))
-    assert write_photo(tmp_path / "a.jpg", deep) == ("JPEG holds 8 bits per channel: 16 were rounded.",)
+    assert write_photo(tmp_path / "a.jpg", deep) == ("JPEG holds 8 bits per channel, so the photo's 16 were rounded.",)
     assert write_photo(tmp_path / "a.png", deep) == ()
     assert write_photo(tmp_path / "b.png", deep, depth=8) == ()  # as asked for
     deeper = Photo(np.zeros((4, 4, 3), np.float32))
-    assert write_photo(tmp_path / "a.png", deeper) == ("PNG holds 16 bits per channel: 32 were rounded.",)
+    assert write_photo(tmp_path / "a.png", deeper) == (
+        "PNG holds 16 bits per channel, so the photo's 32 were rounded.",
+    )
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "bmp"])

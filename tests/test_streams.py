@@ -95,14 +95,18 @@ def test_a_shell_s_streams_are_no_others(streams: str, folder: Path) -> None:
     assert (folder / "out.png").exists()
 
 
-def test_photos_through_pipes_that_are_closed_or_full(folder: Path) -> None:
-    for line in ("- -o - < a→b.png > /dev/full", "- -o - < a→b.png >&-", "- -o pipe.png <&-"):
-        done = shell(folder, line)
+def test_photos_through_pipes_that_are_closed_or_full(commands: Forked) -> None:
+    for line, streams in (
+        ("- -o -", {0: "a→b.png", 1: "/dev/full"}),
+        ("- -o -", {0: "a→b.png", 1: None}),
+        ("- -o pipe.png", {0: None}),
+    ):
+        done = check(commands.run(line, streams))
         assert done.returncode == 1
         assert done.stderr.startswith(b"error: standard "), done.stderr
-    done = shell(folder, "- -o pipe.png < /dev/zero")  # which never ends
+    done = check(commands.run("- -o pipe.png", {0: "/dev/zero"}))  # which never ends
     assert (done.returncode, b"is not a photo" in done.stderr) == (1, True)
-    done = shell(folder, "@- -o sharp/ <&-")
+    done = check(commands.run("@- -o sharp/", {0: None}))
     assert (done.returncode, done.stderr.splitlines()[0]) == (1, b"error: standard input: is closed")
 
 

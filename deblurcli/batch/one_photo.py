@@ -235,7 +235,7 @@ def _restore(
         if result.failed:
             raise PhotoError(
                 job.source,
-                "could not be restored: what the network made of every part of it cannot be right",
+                "could not be restored: the network's result was unusable in every part of it",
                 "Try other weights, another --device, or --precision fp32.",
             )
         row = _about(deblurrer, options, photo, result)

@@ -58,7 +58,7 @@ def inspect(
 
     target = output or photo.with_name(f"{photo.stem}-inspected.html")
     if target.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{target}: a page is an HTML file", "Name one that ends in .html.")
+        raise UsageError(f"{target}: the page is an HTML file", "Give it a name that ends in .html.")
     if target.exists() and not overwrite:
         raise PhotoError(target, "exists already", "--overwrite replaces it.")
     read = read_photo(photo)

@@ -426,7 +426,7 @@ def _names(settings: dict[str, Any], network: str, tag: str) -> Names | None:
 
     suffix, template = settings["suffix"], settings["template"]
     if suffix is not None and template is not None:
-        raise UsageError("--suffix and --template exclude each other", "Put the suffix into the template.")
+        raise UsageError("--suffix and --template cannot be used together", "Put the suffix into the template.")
     if suffix is not None:
         template = "{stem}" + suffix.replace("{", "{{").replace("}", "}}")
     return None if template is None else Names(template, network, tag)

@@ -75,7 +75,7 @@ def synthesize(
     from tqdm import tqdm
 
     if settings["radius"] is not None and settings["largest"] is not None:
-        raise UsageError("--radius and --largest exclude each other", "Leave one of them out.")
+        raise UsageError("--radius and --largest cannot be used together", "Leave one of them out.")
     jobs = _plan(photos, output, count, recursive)
     errors = []
     for number, job in enumerate(tqdm(jobs, unit="picture", leave=False, disable=True if quiet else None, delay=0.5)):

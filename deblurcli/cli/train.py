@@ -88,11 +88,11 @@ def train(
     from deblurcli.training.state import saved_pieces
 
     if not (minutes or steps or cooldown):
-        raise UsageError("this would never end", "Give --minutes, --steps or --cooldown.")
+        raise UsageError("this training would never end", "Give --minutes, --steps or --cooldown.")
     target = choose_device(device)
     resuming = bool(saved_pieces(output))
     if resuming and weights:
-        raise UsageError(f"{output}: this run has begun already, with its own weights", "Leave --weights out.")
+        raise UsageError(f"{output}: this run has already started, with weights of its own", "Leave --weights out.")
     wanted = load_recipe(recipe, changes)
     tiles = load_tiles(photos).to(target)
     soft = load_tiles(smooth).to(target) if smooth else None

@@ -136,7 +136,7 @@ def _ask(row: Published) -> None:
     """Raises UsageError where nobody can be asked about the licence, and WeightsError where the answer is no."""
     licence = f"{row.name}: licence of the weights: {row.licence} ({row.url})"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(licence, "--accept-licence says that you may use them under it.")
+        raise UsageError(licence, "Add --accept-licence if you accept it.")
     if not click.confirm(f"{licence}. Fetch them?", err=True):
         raise WeightsError(f"{row.name}: not fetched")
 
@@ -162,7 +162,7 @@ def import_(file: Path, network: str, output: Path, tag: str | None, licence: st
     from deblurcli.weights.importers import import_weights
 
     if output.suffix != ".safetensors":
-        raise UsageError(f"{output}: weights are written as .safetensors", "Name such a file with -o.")
+        raise UsageError(f"{output}: weights are written as .safetensors", "Give -o a name that ends in .safetensors.")
     if output.exists() and not overwrite:
         raise WeightsError(f"{output}: exists already", "--overwrite replaces it.")
     try:
@@ -217,7 +217,7 @@ def export(
     from deblurcli.photo.atomic import replacing
 
     if output.suffix != f".{format_}":
-        raise UsageError(f"{output}: the name of such a file ends in .{format_}")
+        raise UsageError(f"{output}: the name of this file has to end in .{format_}")
     if tile_size and format_ != "dtmodel":
         raise UsageError("--tile-size is for --format dtmodel", "Other files take pictures of any size.")
     with replacing(output, overwrite=overwrite) as file:

@@ -76,7 +76,9 @@ def read_header(path: Path) -> Header:
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: not a safetensors file ({error})", "Weights files end in .safetensors.") from error
     if metadata.get("format") != FORMAT:
-        raise WeightsError(f"{path}: a safetensors file, but not one of deblur's", "Its header names no network.")
+        raise WeightsError(
+            f"{path}: a safetensors file, but not one of deblur's", "Its header does not say which network it is for."
+        )
     try:
         header = Header(
             network=metadata["network"],

@@ -47,7 +47,7 @@ def fetch(row: Published, mirror: str | None = None, progress: Progress | None =
     if not came:
         raise WeightsError(
             f"{url}: not the file that the authors of '{row.network}' published",
-            f"Its git blob id is not {row.blob}. A proxy or mirror may send something else.",
+            f"Its git blob id is not {row.blob}. A proxy or mirror may have sent something else.",
         )
     return row.path
 

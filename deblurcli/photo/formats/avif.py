@@ -64,7 +64,7 @@ def _refuse(path: Path, data: bytes) -> None:
     iprp = in_meta(data, b"iprp")
     if iprp and sum(kind == b"ipma" for kind, _ in boxes(iprp)) > 1:
         hint = f"ImageMagick with libheif opens it. {CONVERT}"
-        raise PhotoError(path, "is an AVIF file of several property tables, which is not supported", hint)
+        raise PhotoError(path, "is an AVIF file with several property tables, which is not supported", hint)
 
 
 def _bits(data: bytes) -> int:

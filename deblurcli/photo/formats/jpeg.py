@@ -73,9 +73,9 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
         if pictures > 1 + (decoded.gain_map is not None):
             decoded.further = "The file holds further pictures, such as views or a preview"
     elif behind and behind.picture:
-        decoded.further = "The file holds further pictures behind the first"
+        decoded.further = "The file holds further pictures after the first"
     elif behind and behind.rest:
-        decoded.warnings.append(f"{behind.rest} bytes behind the picture were dropped: they are of no known kind.")
+        decoded.warnings.append(f"{behind.rest} bytes after the picture were dropped: nobody knows what they are.")
     decoded.xmp = decoded.xmp and without_motion(decoded.xmp)
     extension = parts.take_all("APP1 http://ns.adobe.com/xmp/extension/")
     decoded.xmp_extension = joined_extension(map(bytes, extension))

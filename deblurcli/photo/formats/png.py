@@ -82,7 +82,7 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
         else:
             others.append((name.decode("latin-1"), bytes(body)))
     if too_many:
-        warnings.append(f"{too_many} PNG text fields were dropped: {MAX_TEXTS} are kept.")
+        warnings.append(f"{too_many} PNG text fields were dropped: only the first {MAX_TEXTS} are kept.")
     _check_pixels(path, picture)
     # libpng sees nothing but the picture: it would complain about odd metadata on the user's terminal.
     encoded = b"".join(picture)
@@ -122,12 +122,12 @@ def _check_header(path: Path, file: BinaryIO, max_pixels: int | None) -> None:
     if len(head) < HEADER_END:
         raise PhotoError(path, "is cut short", COPY_AGAIN)
     if head[12:16] != b"IHDR":
-        raise PhotoError(path, "is damaged: it does not begin with its size", COPY_AGAIN)
+        raise PhotoError(path, "is damaged: its header is missing", COPY_AGAIN)
     width, height, depth, colour, *methods = struct.unpack_from(">IIBBBBB", head, 16)
     if (depth, colour) == (1, 0):
         raise PhotoError(path, *BILEVEL)
     if depth not in _DEPTHS.get(colour, ()) or methods[:2] != [0, 0] or methods[2] > 1:
-        raise PhotoError(path, "is damaged: there is no PNG file of such pixels", COPY_AGAIN)
+        raise PhotoError(path, "is damaged: no PNG file has pixels of this kind", COPY_AGAIN)
     check_size(path, width, height, _CHANNELS[colour], max_pixels)
     check_length(path, length, width, height)
 
@@ -147,7 +147,7 @@ def _check_pixels(path: Path, picture: list[bytes | memoryview]) -> None:
             left -= len(inflater.decompress(data, INFLATED))
             data = inflater.unconsumed_tail
     if left < 0:
-        raise PhotoError(path, "is damaged: it holds more than its pixels", COPY_AGAIN)
+        raise PhotoError(path, "is damaged: it holds more than pixels of its size", COPY_AGAIN)
     if not inflater.eof:
         raise PhotoError(path, "is cut short", COPY_AGAIN)
 
@@ -240,7 +240,7 @@ def _chunks(path: Path, data: bytes, warnings: list[str]) -> Iterator[tuple[byte
             warnings.append(f"The {name.decode('latin-1')} part of the PNG file is damaged and was dropped.")
         else:
             raise PhotoError(
-                path, f"is damaged: the check sum of its {name.decode('latin-1')} part is wrong", COPY_AGAIN
+                path, f"is damaged: the checksum of its {name.decode('latin-1')} part is wrong", COPY_AGAIN
             )
         position = end + 4
         ancillary += name[:1].islower()

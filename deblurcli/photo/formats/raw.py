@@ -71,9 +71,9 @@ class RawSettings:
         known = {"look": LOOKS, "space": SPACES, "white_balance": WHITE_BALANCES, "highlights": HIGHLIGHTS}
         for name, values in known.items():
             if getattr(self, name) not in values:
-                raise UsageError(f"raw: {name} is one of {', '.join(values)}, not {getattr(self, name)}")
+                raise UsageError(f"raw: {name} must be one of {', '.join(values)}, not {getattr(self, name)}")
         if not -8 <= self.exposure <= 8:
-            raise UsageError(f"raw: exposure is between -8 and 8 stops, not {self.exposure:g}")
+            raise UsageError(f"raw: exposure must be between -8 and 8 stops, not {self.exposure:g}")
 
 
 def read(path: Path, file: BinaryIO, max_pixels: int | None, settings: RawSettings = RawSettings()) -> Decoded:
@@ -90,7 +90,7 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None, settings: RawSettin
         white_balance = settings.white_balance
         if white_balance == "camera" and not any(raw.camera_whitebalance):
             white_balance = "daylight"
-            warnings.append("The camera noted no white balance: that for daylight was taken.")
+            warnings.append("The camera recorded no white balance, so daylight was used.")
         curve = SPACES[settings.space].curve
         white_levels: Sequence[int] = raw.camera_white_level_per_channel or (0,)
         samples = raw.postprocess(
@@ -156,7 +156,7 @@ def _libraw_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (rawpy.LibRawFileUnsupportedError, rawpy.NotSupportedError) as error:
-        what = "is a camera raw file of a kind that is not supported, or none in spite of its name"
+        what = "is a kind of camera raw file that is not supported, or not a raw file at all despite its name"
         raise PhotoError(path, what, DEVELOP) from error
     except rawpy.LibRawIOError as error:
         raise PhotoError(path, "is a camera raw file that is damaged or cut short", COPY_AGAIN) from error

@@ -151,14 +151,14 @@ def _refuse(path: Path, page: TiffPage, max_pixels: int | None) -> None:
     name = getattr(page.photometric, "name", str(page.photometric))
     colours = _COLOURS.get(page.photometric)  # type: ignore[call-overload]
     if colours is None or colours > page.samplesperpixel or page.imagedepth != 1:
-        raise PhotoError(path, f"is a TIFF file of a kind that is not supported ({name})", CONVERT)
+        raise PhotoError(path, f"is a kind of TIFF file that is not supported ({name})", CONVERT)
     if page.bitspersample == 1 and page.photometric != PHOTOMETRIC.PALETTE:
         raise PhotoError(path, *BILEVEL)
     if page.photometric == PHOTOMETRIC.YCBCR and page.compression not in JPEG_CODECS:
-        raise PhotoError(path, "is a TIFF file of a kind that is not supported (YCbCr without JPEG)", CONVERT)
+        raise PhotoError(path, "is a kind of TIFF file that is not supported (YCbCr without JPEG)", CONVERT)
     if page.dtype is None or page.dtype.kind not in "ubf" or page.dtype == np.uint64:
         kind = page.dtype or f"{page.bitspersample} bits"
-        raise PhotoError(path, f"holds numbers of a kind that is not supported ({kind})", CONVERT)
+        raise PhotoError(path, f"has a pixel format that is not supported ({kind})", CONVERT)
     tiles = math.prod(page.chunked)
     if tiles > MAX_TILES:
         raise PhotoError(path, f"is cut into {tiles} strips or tiles, more than the limit of {MAX_TILES}", CONVERT)
@@ -221,7 +221,7 @@ def _native_depth(path: Path, page: TiffPage, samples: Samples) -> Samples:
     if samples.dtype == bool:
         samples = samples.view(np.uint8)
     if samples.dtype not in (np.uint8, np.uint16):
-        raise PhotoError(path, f"holds numbers of a kind that is not supported ({samples.dtype})", CONVERT)
+        raise PhotoError(path, f"has a pixel format that is not supported ({samples.dtype})", CONVERT)
     if page.bitspersample < samples.dtype.itemsize * 8 and page.photometric != PHOTOMETRIC.PALETTE:
         return full_range(samples, page.bitspersample)
     return samples
@@ -248,12 +248,12 @@ def _to_rgb(page: TiffPage, samples: Samples, decoded: Decoded) -> Samples:
     if alpha is None:
         return colours
     if alpha.dtype != colours.dtype:
-        decoded.warnings.append("The alpha channel was dropped: its depth is not that of the colours.")
+        decoded.warnings.append("The alpha channel was dropped: its bit depth differs from that of the colours.")
         return colours
     if page.extrasamples and EXTRASAMPLE.ASSOCALPHA in page.extrasamples:
         joined = np.concatenate([colours, alpha], axis=2)
         colour.unpremultiply(joined)
-        decoded.warnings.append("The colours were divided by alpha (they were stored premultiplied).")
+        decoded.warnings.append("The colours were stored multiplied by alpha (premultiplied); that was undone.")
         return joined
     untouched = np.may_share_memory(colours, samples) and samples.shape[2] == colours.shape[2] + 1
     return samples if untouched else np.concatenate([colours, alpha], axis=2)

@@ -61,15 +61,15 @@ def test_recorded_as_if_typed(users: Path, capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("amont = 1", ("'amont' is no option", "'amount'")),
-        ("max_pixels = 1", ("'max_pixels' is no option", "'max-pixels'")),
+        ("amont = 1", ("'amont' is not an option", "'amount'")),
+        ("max_pixels = 1", ("'max_pixels' is not an option", "'max-pixels'")),
         ("[profile.portrait]\nqualty = 3", ("'qualty' of profile 'portrait'", "'quality'")),
         ("amount = 7", ("'amount'", "7")),
         ("tile = -3", ("'tile'", "-3")),
         ("device = 'gpu'", ("'device'", "gpu")),
         ("recursive = 1", ("'recursive' is either true or false",)),
         ("depth = true", ("'depth' is a text or a number",)),
-        ("output = 'out.png'", ("'output' is no option",)),
+        ("output = 'out.png'", ("'output' is not an option",)),
         ("profile = 'portrait'", ("[profile.portrait]",)),
         ("amount = ", ("cannot be read",)),
         ("[profile.none]", ("'none'",)),

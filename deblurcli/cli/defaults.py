@@ -88,7 +88,7 @@ def _read(path: Path, command: click.Command, ctx: click.Context, own: bool) -> 
 def _value(what: str, known: dict[str, click.Option], name: str, value: Any, ctx: click.Context, own: bool) -> Any:
     """What click would take from the command line for this option."""
     if name not in known:
-        raise UsageError(f"{what} is no option", _near(name, set(known)) or "deblur restore --help lists them.")
+        raise UsageError(f"{what} is not an option", _near(name, set(known)) or "deblur restore --help lists them.")
     if name in FOR_USERS_ONLY and not own:
         raise UsageError(f"{what} may not come with a folder", f"Type it, or write it in {places()[0]}.")
     option = known[name]

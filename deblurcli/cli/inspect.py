@@ -20,7 +20,12 @@ PLACE = (256, 256)  # px, of which the page opens on the one that changed most
     "-o", "--output", type=LocalPath(path_type=Path), help="HTML file.  [default: NAME-inspected.html beside it]"
 )
 @network_options
-@click.option("--tile", type=TileType(), default="auto", help="Side of the tiles; auto fits them into memory.")
+@click.option(
+    "--tile",
+    type=TileType(),
+    default="auto",
+    help="Side of the tiles that large photos are cut into; auto chooses what fits into memory.",
+)
 @click.option("--scales", type=ScalesType(), default="auto", help=SCALES_HELP)
 @click.option("--overwrite", is_flag=True, help="Replace an existing page.")
 @click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors.")

@@ -81,8 +81,8 @@ class AreaType(click.ParamType):
 
 
 SCALES_HELP = (
-    "At how many sizes the photo is restored: itself, its half, its quarter and so on. Wide blur is undone in small "
-    "copies. auto is as many as fit for iniknet-fast, and 1 for networks that papers describe."
+    "At how many sizes the photo is restored: full, half, quarter and so on. Wide blur is removed in the small copies. "
+    "auto chooses for iniknet-fast, and is 1 for the networks from papers."
 )
 
 
@@ -104,19 +104,19 @@ def network_options(command: Any, check: Callable[..., str] | None = None) -> An
         command,
         click.option("-m", "--network", type=NetworkType(), help=f"Network.  [default: {DEFAULT_NETWORK}]"),
         click.option("--weights", metavar="TAG|FILE", help="Weights: a released tag or a .safetensors file."),
-        click.option("--backend", type=click.Choice(BACKENDS), default="auto", help="Runtime."),
+        click.option("--backend", type=click.Choice(BACKENDS), default="auto", help="What runs the network."),
         click.option(
             "--device",
             default="auto",
             metavar="auto|cpu|cuda|cuda:N|mps|tensorrt|directml",
             callback=check or check_device,
-            help="Where it runs. A device named here is used or refused, never replaced.",
+            help="Where to run. If the device that is named is missing, that is an error.",
         ),
         click.option(
             "--precision",
             type=click.Choice(PRECISIONS),
             default="auto",
-            help="Arithmetic of the network.  [default: auto, which is fp32]",
+            help="Precision of the network's arithmetic.  [default: auto, which is fp32]",
         ),
         title=ENGINE,
     )
@@ -161,15 +161,17 @@ def photo_options(command: Any) -> Any:
             "--transfer",
             type=click.Choice(["auto", "srgb", "linear"]),
             default="auto",
-            help="Curve of the photos' values.  [default: auto, as the colour profile says, or else sRGB]",
+            help="Tone curve of the photos' values.  [default: auto, as the colour profile says, or else sRGB]",
         ),
         click.option(
-            "--strict", is_flag=True, help="Refuse files with further pictures or a video; else only the first is read."
+            "--strict",
+            is_flag=True,
+            help="Refuse files that hold more pictures or a video, rather than read the first.",
         ),
         click.option(
             "--strip",
             type=click.Choice(["gps", "all"]),
-            help="Leave out where the photo was taken, or all that describes it. Colour profiles stay.",
+            help="Remove the GPS position, or all metadata, from the output. Colour profiles stay.",
         ),
         title=FILES,
     )
@@ -209,7 +211,7 @@ def photo_options(command: Any) -> Any:
             type=click.Choice(["clip", "blend", "rebuild"]),
             default="clip",
             show_default=True,
-            help="What becomes of light that some channels could not hold.",
+            help="What to do with highlights that are blown out in some channels.",
         ),
         click.option("--raw-half", is_flag=True, help="Half as wide and high, for a quick look."),
         title=RAW,

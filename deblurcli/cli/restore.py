@@ -52,16 +52,16 @@ def which_options(command: Any) -> Any:
     """The options that say which photos are restored."""
     return all_of(
         command,
-        click.option("--recursive", is_flag=True, help="Look into subfolders, and keep the tree."),
+        click.option("--recursive", is_flag=True, help="Include subfolders, and keep the folder tree."),
         click.option(
             "--twins",
             type=click.Choice(["raw", "developed", "both"]),
             default="raw",
             show_default=True,
-            help="Of a raw file and a picture of the same name beside it, as cameras write them: which to restore.",
+            help="Which to restore where a camera wrote a raw file and a picture of the same name.",
         ),
-        click.option("--skip-existing", is_flag=True, help="Leave photos that were finished with the same options."),
-        click.option("--shard", type=ShardType(), help="Only part K of N, for N runs side by side, e.g. 3/16."),
+        click.option("--skip-existing", is_flag=True, help="Skip photos that were finished with the same options."),
+        click.option("--shard", type=ShardType(), help="Do part K of N only, for N runs side by side, e.g. 3/16."),
         click.option("--dry-run", is_flag=True, help="Only list what would be restored, and to where."),
         title=MANY,
     )
@@ -71,7 +71,12 @@ def picture_options(command: Any) -> Any:
     """The options that say what the result is like."""
     command = all_of(
         command,
-        click.option("--tile", type=TileType(), default="auto", help="Side of the tiles; auto fits them into memory."),
+        click.option(
+            "--tile",
+            type=TileType(),
+            default="auto",
+            help="Side of the tiles that large photos are cut into; auto chooses what fits into memory.",
+        ),
         click.option("--scales", type=ScalesType(), default="auto", help=SCALES_HELP),
         title=ENGINE,
     )
@@ -82,7 +87,7 @@ def picture_options(command: Any) -> Any:
             type=click.FloatRange(0, 1.5),
             default=1.0,
             show_default=True,
-            help="Blend with the original: 0 is the original, 1 the restored photo, up to 1.5 exaggerates.",
+            help="Blend with the original: 0 is the original, 1 the fully restored photo; up to 1.5 exaggerates.",
         ),
         click.option(
             "--format",
@@ -100,7 +105,7 @@ def picture_options(command: Any) -> Any:
             type=click.IntRange(1, 100),
             default=95,
             show_default=True,
-            help="Of JPEG, WebP, AVIF, JPEG XL.",
+            help="Quality of JPEG, WebP, AVIF and JPEG XL.",
         ),
         title=EVERYDAY,
     )
@@ -109,22 +114,22 @@ def picture_options(command: Any) -> Any:
         click.option(
             "--export-maps",
             is_flag=True,
-            help="Also write what the network chose at each pixel, to OUTPUT.maps/: all maps that it has.",
+            help="Also write maps of what the network chose at each pixel, to OUTPUT.maps/: all that it has.",
         ),
         click.option(
             "--maps",
             metavar="NAME,NAME...",
-            help="Export only these maps, e.g. blur_radius or defocus,mu. A name nobody knows lists those there are.",
+            help="Export only these maps, e.g. blur_radius or defocus,mu. An unknown name lists all of them.",
         ),
         click.option(
             "--maps-scale",
             type=click.Choice(MAPS_SCALES),
             default="1/4",
             show_default=True,
-            help="Size of exported maps of many planes, as averages over blocks; those of one keep all pixels.",
+            help="Scale of exported maps with many planes, averaged over blocks; maps with one plane keep every pixel.",
         ),
         click.option(
-            "--maps-dir", type=LocalPath(path_type=Path), help="Folder for the maps' folders.  [default: beside]"
+            "--maps-dir", type=LocalPath(path_type=Path), help="Folder to put the maps' folders in.  [default: beside]"
         ),
         title=LOOK,
     )
@@ -162,7 +167,10 @@ def limit_options(command: Any) -> Any:
     return all_of(
         command,
         click.option(
-            "--max-pixels", type=click.IntRange(1), metavar="N", help="Refuse photos of more pixels (200 million)."
+            "--max-pixels",
+            type=click.IntRange(1),
+            metavar="N",
+            help="Refuse photos with more pixels than this (200 million).",
         ),
         title=FILES,
     )
@@ -172,11 +180,11 @@ def name_options(command: Any) -> Any:
     """The options that say where results go and how they are called."""
     command = all_of(
         command,
-        click.option("--suffix", metavar="TEXT", help="Put this after the photos' names, e.g. --suffix=-sharp."),
+        click.option("--suffix", metavar="TEXT", help="Add this to the photos' names, e.g. --suffix=-sharp."),
         click.option(
             "--template",
             metavar="TEXT",
-            help="Name of the results, of {stem} {suffix} {network} {tag} {date}, e.g. '{date}/{stem}-{network}'.",
+            help="How to name results, using {stem} {suffix} {network} {tag} {date}, e.g. '{date}/{stem}-{network}'.",
         ),
         title=MANY,
     )
@@ -207,20 +215,24 @@ def run_options(command: Any) -> Any:
     command = all_of(
         command,
         click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors."),
-        click.option("-v", "--verbose", is_flag=True, help="Say more, and also when stderr is no terminal."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more, even when stderr is not a terminal."),
         title=EVERYDAY,
     )
     command = all_of(
         command,
-        click.option("--jobs", type=click.IntRange(1), metavar="N", help="Photos in work at a time."),
+        click.option("--jobs", type=click.IntRange(1), metavar="N", help="How many photos to work on at a time."),
         click.option(
             "--cluster",
             type=click.Choice(["ray"]),
-            help="Restore on the machines of a Ray cluster, which RAY_ADDRESS may name.",
+            help="Use the machines of a Ray cluster; RAY_ADDRESS may say which.",
         ),
-        click.option("--fail-fast", is_flag=True, help="Begin no further photo after one has failed."),
+        click.option("--fail-fast", is_flag=True, help="Start no more photos once one has failed."),
         click.option(
-            "--report", "report_file", type=LocalPath(), metavar="FILE", help="List what failed; @FILE feeds it back."
+            "--report",
+            "report_file",
+            type=LocalPath(),
+            metavar="FILE",
+            help="Write a list of what failed or was not started; @FILE takes it up.",
         ),
         click.option("--json", "as_json", is_flag=True, help="One JSON line per photo on stdout."),
         title=MANY,
@@ -230,7 +242,7 @@ def run_options(command: Any) -> Any:
         click.option(
             "--compile",
             is_flag=True,
-            help="Compile the network first: takes a minute, then tiles go faster; for hundreds of megapixels. Needs "
+            help="Compile the network first: this takes a minute and pays from hundreds of megapixels on. Needs "
             "PyTorch and a C++ compiler.",
         ),
         title=ENGINE,
@@ -306,9 +318,8 @@ def restore(
     deblur shots/ -o sharp/ --compare
 
     Reads and writes JPEG, PNG, TIFF, WebP, AVIF, JPEG XL and BMP; reads camera raw, JPEG 2000 and HEIC.
-    A run that was interrupted goes on with --skip-existing. Ctrl-C
-    finishes the photos in work, a second one gives them up. Exit codes: 0 done, 1 nothing could be done, 2 wrong usage,
-    3 some photos failed, 130 interrupted.
+    To resume an interrupted run, add --skip-existing. Ctrl-C finishes the photos that were begun; a second Ctrl-C
+    stops at once. Exit codes: 0 done, 1 nothing could be done, 2 wrong usage, 3 some photos failed, 130 interrupted.
     """
     settings["verbosity"] = 1 if verbose else -1 if quiet else 0
     with piped(photos, output, settings["format"], settings["as_json"]) as pipe:

@@ -11,14 +11,14 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from conftest import PATIENCE
 
-Streams = dict[int, str | None]
+Streams = Mapping[int, str | None]
 """Number of a standard stream → the file that it is, or None for a closed one."""
 
 
@@ -41,7 +41,7 @@ class Forked:
         files = {1: str(self._scratch / "out"), 2: str(self._scratch / "err")}
         for file in files.values():
             Path(file).write_bytes(b"")
-        job = [shlex.split(line), str(self._folder), {0: os.devnull} | files | (streams or {}), environment]
+        job = [shlex.split(line), str(self._folder), {0: os.devnull, **files, **(streams or {})}, environment]
         assert self._process.stdin and self._process.stdout
         print(json.dumps(job), file=self._process.stdin, flush=True)
         code = int(self._process.stdout.readline())
@@ -97,7 +97,7 @@ if __name__ == "__main__":
 
     gc.freeze()  # or each copy would clear away all of this when it ends
     if job := _serve():
-        arguments, *how = job
+        arguments, folder, streams, environment = job
         signal.alarm(PATIENCE)  # a hang is an error
-        _become(*how)
+        _become(folder, streams, environment)
         main(arguments)

@@ -96,11 +96,12 @@ def test_a_shell_s_streams_are_no_others(streams: str, folder: Path) -> None:
 
 
 def test_photos_through_pipes_that_are_closed_or_full(commands: Forked) -> None:
-    for line, streams in (
+    cases: list[tuple[str, Streams]] = [
         ("- -o -", {0: "a→b.png", 1: "/dev/full"}),
         ("- -o -", {0: "a→b.png", 1: None}),
         ("- -o pipe.png", {0: None}),
-    ):
+    ]
+    for line, streams in cases:
         done = check(commands.run(line, streams))
         assert done.returncode == 1
         assert done.stderr.startswith(b"error: standard "), done.stderr

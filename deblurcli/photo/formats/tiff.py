@@ -38,7 +38,7 @@ _CARRIED = {XMP, IPTC, RESOURCES, ICC, metadata.ORIENTATION, 282, 283, 296}
 _STORAGE = {254, 255, *range(256, 260), *range(262, 267), 273, *range(277, 282), 284, *range(288, 294), 297, 317, 320}
 _STORAGE |= {*range(321, 326), *range(330, 335), *range(336, 344), 347, *range(512, 522), *range(529, 533)}
 _STORAGE |= {50674, 50838, 50839, 59932}  # what tifffile and ImageJ keep, and padding
-_TITLES = dict.fromkeys((33550, 33922, 34264, 34735, 34736, 34737), "map coordinates")
+_TITLES: dict[int, str] = dict.fromkeys((33550, 33922, 34264, 34735, 34736, 34737), "map coordinates")
 _TITLES |= {37724: "Photoshop's layers", 52545: "Content Credentials"}
 BUFFER = 2**24
 """Bytes of compressed strips or tiles that are read ahead."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from PIL import Image
 from test_cli import deblur, run
 
 from deblurcli.cli import defaults
+from deblurcli.cli.restore import restore
 
 
 @pytest.fixture
@@ -114,3 +116,12 @@ def test_doctor_says_which_files_count(users: Path, capsys: pytest.CaptureFixtur
 def test_help_needs_no_valid_file(users: Path, capsys: pytest.CaptureFixture[str]) -> None:
     users.write_text("amont = 1")
     assert run("restore", "--help") == 0
+
+
+def test_a_home_that_is_closed_has_no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def closed(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "is_file", closed)
+    assert defaults.read_settings(restore, click.Context(restore)) == []

@@ -31,15 +31,27 @@ class Settings:
 
 def places() -> tuple[Path, Path]:
     """Where files may lie: what is in the second counts for more."""
-    from platformdirs import user_config_path
+    from platformdirs import site_config_path, user_config_path
 
-    return user_config_path("deblur", appauthor=False) / NAME, Path(NAME)
+    try:
+        users = user_config_path("deblur", appauthor=False)
+    except RuntimeError:  # the user, as in some containers, has no home folder
+        users = site_config_path("deblur", appauthor=False)
+    return users / NAME, Path(NAME)
 
 
 def read_settings(command: click.Command, ctx: click.Context) -> list[Settings]:
     """The files that there are, checked against the command's options. Raises UsageError, which names the file."""
     users, folders = places()
-    return [_read(path, command, ctx, own=path == users) for path in (users, folders) if path.is_file()]
+    return [_read(path, command, ctx, own=path == users) for path in (users, folders) if _is_file(path)]
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a file, as far as the user may look there."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return False
 
 
 def use_defaults(ctx: click.Context, parameter: click.Parameter, profile: str | None) -> None:

@@ -95,18 +95,22 @@ class Restoration:
         said = []
         if self.approximate:
             said.append(
-                f"cut into {self.tiles} tiles, though the network looks at the whole picture: of the whole it would "
-                "make something slightly different (--tile none, if there is memory for it)"
+                f"cut into {self.tiles} tiles, although this network looks at the whole picture, so the result differs "
+                "slightly from that (use --tile none if there is enough memory)"
             )
         if self.repeated:
-            said.append(f"{self.repeated} of {self.tiles} tiles were too much for half precision and computed in fp32")
+            said.append(
+                f"{self.repeated} of {self.tiles} tiles were too much for half precision and were computed in fp32"
+            )
         if self.unrestored:
             said.append(
-                f"{self.unrestored} of {self.tiles} tiles are as they were: what the network made of them cannot be "
-                "right (try other weights, another --device, or --precision fp32)"
+                f"{self.unrestored} of {self.tiles} tiles are as they were: the network's result was unusable "
+                "there (try other weights, another --device, or --precision fp32)"
             )
         if self.patterns > WORTH_SAYING:
-            said.append(f"fine patterns are as they were, in {self.patterns:.0%} of the photo: they looked like blur")
+            said.append(
+                f"fine patterns are as they were, in {self.patterns:.0%} of the photo: the network took them for blur"
+            )
         if self.stretched:
             said.append("the mask has another shape than the photo and was stretched to it")
         return (*said, *filter(None, [self.hint]))
@@ -280,7 +284,7 @@ class Deblurrer:
         useful = scales_of(height, width, spec, 1 + ceil(log2(max(height, width) / TAUGHT)))
         if scales == "auto" and useful > count and not self._hinted:
             self._hinted = True
-            result = replace(result, hint=f"restored at one size, as papers do; --scales {useful} undoes wider blur")
+            result = replace(result, hint=f"restored at one size, as in papers; --scales {useful} removes wider blur")
         for warning in result.warnings:
             log.warning("%s: %s", spec.name, warning)
         return result

@@ -43,10 +43,14 @@ def dng(
     exposure: float = 0.0,
     preview: np.ndarray | None = None,
     baseline: tuple[int, int] | None = None,
+    area: tuple[int, int, int, int] | None = None,
+    crop: tuple[int, int, int, int] | None = None,
 ) -> bytes:
     """A raw file of (H, W, 3) linear light in [0, 1], underexposed by so many stops.
 
     ``preview`` is the camera's own picture, (h, w, 3) uint8; ``baseline`` the stops to be made up for, as a fraction.
+    ``area`` is the sensor's part that sees light, as top, left, bottom and right; ``crop`` is what is to be shown of
+    that, as left, top, width and height.
     """
     sensor = np.rint(BLACK + (WHITE - BLACK) * np.minimum(linear * NEUTRAL * 2.0**-exposure, 1)).astype(np.uint16)
     mosaic = sensor[..., 1].copy()
@@ -70,6 +74,8 @@ def dng(
         (50778, 3, 1, 21, True),
     ]
     tags += [(50730, 10, 1, baseline, True)] if baseline else []
+    tags += [(50829, 4, 4, area, True)] if area else []
+    tags += [(50719, 5, 2, (crop[0], 1, crop[1], 1), True), (50720, 3, 2, crop[2:], True)] if crop else []
     file = BytesIO()
     tifffile.imwrite(file, mosaic, photometric="cfa", extratags=tags, metadata=None, software=False)
     return _with_exif(bytearray(file.getvalue()), linear.shape[1], linear.shape[0], preview)

@@ -12,6 +12,9 @@ from golden_vectors import load_golden
 from deblurcli.weights import store
 from deblurcli.weights.published.files import git_blob
 
+PATIENCE = 600
+"""Seconds after which what a test waits for is taken to hang: far more than it needs, for machines have other work."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes a minute is started first, so that in the end nobody waits for it."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bayer import patches, write_dng
+from conftest import PATIENCE
 from PIL import Image
 
 from deblurcli import read_photo, write_photo
@@ -356,7 +357,7 @@ def test_interrupt_leaves_no_output(tmp_path: Path) -> None:
     process = subprocess.Popen([*command, "--tile", "160"], stderr=subprocess.PIPE, text=True)
     time.sleep(4)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, said
     assert "interrupted" in said
     assert [p.name for p in tmp_path.iterdir()] == ["big.png"]

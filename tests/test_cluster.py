@@ -32,7 +32,7 @@ def test_what_cannot_be_had_is_an_error(
     soak.write_shots(tmp_path / "shots", 1, (0.01, 0.01))
     command = (tmp_path / "shots", "-o", tmp_path / "sharp", "--recursive", "--cluster", "ray")
     assert run(*command, "--device", "cuda:0,1") == 2
-    assert "which chooses" in capsys.readouterr().err
+    assert "which picks its own devices" in capsys.readouterr().err
 
     import ray
 

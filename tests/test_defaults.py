@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from PIL import Image
 from test_cli import deblur, run
 
 from deblurcli.cli import defaults
+from deblurcli.cli.restore import restore
 
 
 @pytest.fixture
@@ -61,15 +63,15 @@ def test_recorded_as_if_typed(users: Path, capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("amont = 1", ("'amont' is no option", "'amount'")),
-        ("max_pixels = 1", ("'max_pixels' is no option", "'max-pixels'")),
+        ("amont = 1", ("'amont' is not an option", "'amount'")),
+        ("max_pixels = 1", ("'max_pixels' is not an option", "'max-pixels'")),
         ("[profile.portrait]\nqualty = 3", ("'qualty' of profile 'portrait'", "'quality'")),
         ("amount = 7", ("'amount'", "7")),
         ("tile = -3", ("'tile'", "-3")),
         ("device = 'gpu'", ("'device'", "gpu")),
         ("recursive = 1", ("'recursive' is either true or false",)),
         ("depth = true", ("'depth' is a text or a number",)),
-        ("output = 'out.png'", ("'output' is no option",)),
+        ("output = 'out.png'", ("'output' is not an option",)),
         ("profile = 'portrait'", ("[profile.portrait]",)),
         ("amount = ", ("cannot be read",)),
         ("[profile.none]", ("'none'",)),
@@ -114,3 +116,12 @@ def test_doctor_says_which_files_count(users: Path, capsys: pytest.CaptureFixtur
 def test_help_needs_no_valid_file(users: Path, capsys: pytest.CaptureFixture[str]) -> None:
     users.write_text("amont = 1")
     assert run("restore", "--help") == 0
+
+
+def test_a_home_that_is_closed_has_no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def closed(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "is_file", closed)
+    assert defaults.read_settings(restore, click.Context(restore)) == []

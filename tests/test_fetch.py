@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from conftest import PATIENCE
 from golden_vectors import load_golden
 from test_cli import run
 from test_readme import OTHERS, ROOT
@@ -230,8 +232,8 @@ def test_silence_ends(move: Move, server: Server, monkeypatch: pytest.MonkeyPatc
         (says(416), "answers 416", 1),
         (says(500), "answers 500 (Internal Server Error)", 4),
         (until(0), "the connection ended after 0 of 200,000 bytes", 4),
-        (hangs_up, "cannot be had (Remote end closed connection", 4),
-        (nonsense, "cannot be had (what?", 4),
+        (hangs_up, "cannot be downloaded (Remote end closed connection", 4),
+        (nonsense, "cannot be downloaded (what?", 4),
         (in_circles, "answers 302 (The HTTP server returned a redirect error", 5),
         (to_a_file, "answers 302", 1),
     ],
@@ -247,7 +249,7 @@ def test_lines_that_do_not(move: Move, words: str, requests: int, server: Server
 
 def test_no_server(server: Server) -> None:
     server.server_close()
-    with pytest.raises(WeightsError, match=r"cannot be had \(.*refused"):
+    with pytest.raises(WeightsError, match=r"cannot be downloaded \(.*refused"):
         download(server.url, io.BytesIO())
 
 
@@ -320,7 +322,7 @@ def test_an_interrupted_fetch_goes_on(authors: Server, published: Catalog, capsy
     row = published()
     authors.moves[:] = [until(300_000), *[says(503)] * 4]
     assert run("weights", "fetch", "iniknet") == 1
-    assert "goes on where it stopped" in capsys.readouterr().err
+    assert "resumes where it stopped" in capsys.readouterr().err
     (begun,) = cached()
     assert begun.endswith(".partial") and not row.path.exists()
     assert run("weights", "fetch", "iniknet") == 0
@@ -377,7 +379,7 @@ def test_processes_side_by_side(authors: Server, published: Catalog) -> None:
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)
     ]
     for process in processes:
-        out, said = process.communicate(timeout=120)
+        out, said = process.communicate(timeout=PATIENCE)
         assert (process.returncode, out) == (0, f"{row.path}\n"), said
     assert len(authors.paths) >= 2
     assert cached() == {row.path.name}
@@ -482,6 +484,27 @@ def test_what_is_not_fetched_says_how(published: Catalog) -> None:
     with pytest.raises(WeightsError, match="no weights called 'nonsense'") as caught:
         store.find("iniknet", "nonsense")
     assert "dpdd_paper" in caught.value.hint
+
+
+def test_a_home_that_is_closed_says_what_to_set(published: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = published()
+    find, make = Path.stat, Path.mkdir
+
+    def closed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(path: Path, *arguments: Any, **options: Any) -> Any:
+            if store.cache_folder() in (path, *path.parents):
+                raise PermissionError(13, "Permission denied", str(path))
+            return function(path, *arguments, **options)
+
+        return called
+
+    monkeypatch.setattr(Path, "stat", closed(find))
+    monkeypatch.setattr(Path, "mkdir", closed(make))
+    with pytest.raises(WeightsError, match="Permission denied") as caught:
+        fetch(row)
+    assert "DEBLUR_WEIGHTS" in caught.value.hint
+    with pytest.raises(WeightsError, match="no trained weights here"):
+        store.find("iniknet")
 
 
 def test_a_cached_file_of_another_network_is_refused(published: Catalog) -> None:

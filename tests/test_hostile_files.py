@@ -146,7 +146,7 @@ def test_links_out_of_the_output_folder_are_not_written_through(
     before = {path.name: path.read_bytes() for path in private.iterdir()}
     assert deblur(shots, "-o", out, "--recursive", "--overwrite", "--export-maps") == 3
     assert {path.name: path.read_bytes() for path in private.iterdir()} == before
-    assert "leads out of the output folder" in " ".join(capsys.readouterr().err.split())
+    assert "leads outside the output folder" in " ".join(capsys.readouterr().err.split())
     assert (out / "good.png").is_file()
 
 

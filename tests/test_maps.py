@@ -243,7 +243,7 @@ def test_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_other_folders_are_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters/love.txt").write_text("mine")
-    with pytest.raises(PhotoError, match="holds no maps"), new_folder(tmp_path / "letters"):
+    with pytest.raises(PhotoError, match="not a folder of maps"), new_folder(tmp_path / "letters"):
         pass
     assert (tmp_path / "letters/love.txt").read_text() == "mine"
 

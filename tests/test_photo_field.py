@@ -21,9 +21,10 @@ from deblurcli.photo.decoded import upright
 from deblurcli.photo.formats.boxes import box, boxes
 from deblurcli.photo.formats.gain_map import joined
 from deblurcli.photo.formats.jxl_header import read_header
+from deblurcli.photo.formats.photoshop import CAPTIONS as CAPTIONS_NUMBER
+from deblurcli.photo.formats.photoshop import resource
 from deblurcli.photo.formats.segments import segment
 from deblurcli.photo.metadata import orientation as orientation_of
-from deblurcli.photo.metadata import photoshop_resource
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import icc_profile
 
@@ -42,6 +43,14 @@ def jpeg(**options: Any) -> bytes:
     file = BytesIO()
     Image.fromarray(CODES).save(file, "JPEG", quality=95, **options)
     return file.getvalue()
+
+
+def camera_exif(note: bytes) -> bytes:
+    """An EXIF block with a maker note."""
+    exif = Image.Exif()
+    exif.update({0x0110: "Model 5", 0x0112: 1})
+    exif.get_ifd(0x8769)[0x927C] = note
+    return exif.tobytes().removeprefix(b"Exif\0\0")
 
 
 @pytest.fixture
@@ -84,7 +93,7 @@ def test_a_photo_below_its_thumbnail(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("plain", [None, CAPTIONS[:7]])
 def test_captions_where_photoshop_has_them(plain: bytes | None, tmp_path: Path) -> None:
-    inside = photoshop_resource(CAPTIONS)
+    inside = resource(CAPTIONS_NUMBER, CAPTIONS)
     tags = [(34377, 1, len(inside), inside, True)]
     tags += [(33723, 7, len(plain), plain, True)] if plain else []
     tifffile.imwrite(tmp_path / "a.tif", CODES, photometric="rgb", extratags=tags, metadata=None)
@@ -96,14 +105,16 @@ def test_captions_where_photoshop_has_them(plain: bytes | None, tmp_path: Path) 
 
 
 def test_tags_that_are_not_carried_are_named(tmp_path: Path) -> None:
-    paths = b"8BIM" + struct.pack(">H2xI", 0x07D0, 4) + b"path"
+    settings = resource(0x03F2, b"blue")  # the colour around pictures
+    paths = resource(0x07D0, b"path") + settings + resource(0x0499, b"?")
     layers = b"Adobe Photoshop Document Data Block\0"
     tags = [(33550, 12, 3, (1.0, 1.0, 0.0), True), (34377, 1, len(paths), paths, True)]
     tags += [(37724, 7, len(layers), layers, True)]
     tifffile.imwrite(tmp_path / "a.tif", CODES, photometric="rgb", extratags=tags, metadata=None)
     (warning,) = read_photo(tmp_path / "a.tif").warnings
-    for name in ("ModelPixelScaleTag", "ImageSourceData", "Photoshop's 0x07d0"):
+    for name in ("ModelPixelScaleTag", "Photoshop's layers", "Photoshop's paths", "other Photoshop data"):
         assert name in warning
+    assert "0x" not in warning and warning.count("Photoshop") == 3
 
 
 def chunk(name: bytes, body: bytes) -> bytes:
@@ -138,44 +149,78 @@ def with_more(format: str) -> bytes:
 @pytest.mark.parametrize("format", ["jpeg", "png", "webp", "jxl", "jpeg2000", "avif"])
 def test_what_no_reader_takes_is_named(format: str, read: Callable[..., Photo]) -> None:
     (warning,) = read(with_more(format)).warnings
-    assert warning.startswith("The file holds more, which was dropped: Content Credentials (C2PA)")
+    assert warning.startswith("Some of what the file holds was dropped: Content Credentials (C2PA)")
 
 
 # ---- AVIF, HEIC -----------------------------------------------------------------------------------------------------
 
 
-def avif(tmp_path: Path, xmp: bytes | None = None, **properties: bytes) -> bytes:
-    """An AVIF file whose main item has more properties; one that is called ``ipma`` becomes a second such table."""
-    write_photo(tmp_path / "plain.avif", Photo(CODES, xmp=xmp), quality=100)
-    whole = list(boxes(memoryview((tmp_path / "plain.avif").read_bytes())))
-    parts = {kind: bytes(body) for kind, body in whole}
-    meta = {kind: bytes(body) for kind, body in boxes(memoryview(parts[b"meta"])[4:])}
+def with_properties(file: bytes, *added: tuple[bytes, bytes]) -> bytes:
+    """A HEIF file whose first item has more properties, in this order; an ``ipma`` becomes a second such table."""
+    whole = [(kind, bytes(body)) for kind, body in boxes(memoryview(file))]
+    meta = {kind: bytes(body) for kind, body in boxes(memoryview(dict(whole)[b"meta"])[4:])}
     before = sum(8 + len(body) for body in meta.values())
     iprp = {kind: bytes(body) for kind, body in boxes(memoryview(meta[b"iprp"]))}
-    second = box(b"ipma", properties.pop("ipma")) if "ipma" in properties else b""
-    for name, body in properties.items():
-        number = sum(1 for _ in boxes(memoryview(iprp[b"ipco"]))) + 1
-        iprp[b"ipco"] += box(name.encode(), body)
-        links = bytearray(iprp[b"ipma"]) + bytes([0x80 | number])
-        links[10] += 1
-        iprp[b"ipma"] = bytes(links)
+    second = b"".join(box(kind, body) for kind, body in added if kind == b"ipma")
+    for kind, body in added:
+        if kind != b"ipma":
+            number = sum(1 for _ in boxes(memoryview(iprp[b"ipco"]))) + 1
+            iprp[b"ipco"] += box(kind, body)
+            links = bytearray(iprp[b"ipma"])
+            links[10] += 1
+            links.insert(10 + links[10], 0x80 | number)
+            iprp[b"ipma"] = bytes(links)
     meta[b"iprp"] = b"".join(box(kind, body) for kind, body in iprp.items()) + second
     grown = sum(8 + len(body) for body in meta.values()) - before
     places = bytearray(meta[b"iloc"])
-    for at in range(14, len(places), 14):
+    based = places[5] >> 4  # where offsets count from, 4 bytes for each item, or none
+    for at in range(8 + (4 if based else 6), len(places), 14 + based):
         struct.pack_into(">I", places, at, struct.unpack_from(">I", places, at)[0] + grown)
     meta[b"iloc"] = bytes(places)
     changed = box(b"meta", bytes(4), *(box(kind, body) for kind, body in meta.items()))
-    return b"".join(changed if kind == b"meta" else box(kind, bytes(body)) for kind, body in whole)
+    return b"".join(changed if kind == b"meta" else box(kind, body) for kind, body in whole)
 
 
-def test_what_was_cropped_away_stays_away(tmp_path: Path, read: Callable[..., Photo]) -> None:
-    np.testing.assert_array_equal(read(avif(tmp_path), "a.avif").pixels, CODES)
-    # 40 × 20 px, whose middle is 4 px to the left of that of the picture and 6 px below it.
-    aperture = struct.pack(">IIIIiIiI", 40, 1, 20, 1, -8, 2, 6, 1)
-    np.testing.assert_array_equal(read(avif(tmp_path, clap=aperture), "b.avif").pixels, CODES[20:40, 8:48])
-    turned = read(avif(tmp_path, clap=aperture, irot=b"\1"), "c.avif").pixels
-    np.testing.assert_array_equal(turned, np.rot90(CODES[20:40, 8:48]))
+def avif(tmp_path: Path, *added: tuple[bytes, bytes], **parts: Any) -> bytes:
+    """An AVIF file of these parts whose main item has more properties."""
+    write_photo(tmp_path / "plain.avif", Photo(CODES, **parts), quality=100)
+    return with_properties((tmp_path / "plain.avif").read_bytes(), *added)
+
+
+# 40 × 20 px, whose middle is 4 px to the left of that of the picture and 6 px below it.
+APERTURE = (b"clap", struct.pack(">IIIIiIiI", 40, 1, 20, 1, -8, 2, 6, 1))
+TURNS = {1: (0, None), 2: (0, 1), 3: (2, None), 4: (0, 0), 5: (1, 0), 6: (3, None), 7: (3, 0), 8: (1, None)}
+"""EXIF orientation: how many right angles anticlockwise, then mirrored at which axis, as HEIF files state it."""
+
+
+def turns(orientation: int) -> list[tuple[bytes, bytes]]:
+    """The properties that turn a picture."""
+    angle, axis = TURNS[orientation]
+    return [(b"irot", bytes([angle]))] + ([] if axis is None else [(b"imir", bytes([axis]))])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_avif_is_cropped_turned_and_mirrored_in_order(orientation: int, tmp_path: Path, read: Any) -> None:
+    cropped = CODES[20:40, 8:48]
+    photo = read(avif(tmp_path, APERTURE, *turns(orientation)), "a.avif")
+    np.testing.assert_array_equal(photo.pixels, upright(cropped, orientation))
+    if orientation == 8:  # in another order, it is the turned picture that is cropped
+        tall = (b"clap", struct.pack(">IIIIiIiI", 20, 1, 40, 1, 6, 1, 4, 1))
+        photo = read(avif(tmp_path, *turns(orientation), tall), "b.avif")
+        np.testing.assert_array_equal(photo.pixels, np.rot90(cropped))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_heic_is_cropped_turned_and_mirrored_in_order(orientation: int, read: Callable[..., Photo]) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="the extra 'heif' is not installed")
+    file = BytesIO()
+    gray = np.repeat(CODES[..., :1], 3, axis=2)  # whose resolution is not halved
+    heif.from_pillow(Image.fromarray(np.pad(gray, ((0, 16), (0, 0), (0, 0)), "edge"))).save(file, quality=100)
+    aperture = (b"clap", struct.pack(">IIIIiIiI", 40, 1, 20, 1, -8, 2, -2, 1))
+    photo = read(with_properties(file.getvalue(), aperture, *turns(orientation)), "a.heic")
+    expected = upright(gray[20:40, 8:48], orientation).astype(int)
+    assert photo.pixels.shape == expected.shape
+    assert np.abs(photo.pixels - expected).mean() < 3
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -192,8 +237,6 @@ def test_heic_and_its_xmp_agree(orientation: int, tmp_path: Path) -> None:
 
 
 STALE = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
-TURNS = {1: (0, None), 2: (0, 1), 3: (2, None), 4: (0, 0), 5: (1, 0), 6: (3, None), 7: (3, 0), 8: (1, None)}
-"""EXIF orientation: how many right angles anticlockwise, then mirrored at which axis, as AVIF files state it."""
 
 
 def is_upright(photo: Photo, orientation: int) -> bool:
@@ -204,10 +247,12 @@ def is_upright(photo: Photo, orientation: int) -> bool:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_avif_is_turned_by_its_boxes(orientation: int, tmp_path: Path, read: Callable[..., Photo]) -> None:
-    angle, axis = TURNS[orientation]
-    turned = {"irot": bytes([angle])} | ({} if axis is None else {"imir": bytes([axis])})
-    assert is_upright(read(avif(tmp_path, STALE, **turned), "a.avif"), orientation)
+def test_avif_and_its_metadata_agree(orientation: int, tmp_path: Path, read: Callable[..., Photo]) -> None:
+    note = b"MAKER" + bytes(range(256))
+    exif = camera_exif(note)
+    photo = read(avif(tmp_path, *turns(orientation), xmp=STALE, exif=exif), "a.avif")
+    assert is_upright(photo, orientation)
+    assert photo.exif and photo.exif.index(note) == exif.index(note)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -269,11 +314,11 @@ def test_a_video_is_named_whatever_the_metadata_say(read: Callable[..., Photo]) 
 def test_what_is_behind_a_jpeg_is_named(read: Callable[..., Photo]) -> None:
     assert read(jpeg() + bytes(100) + b"\r\n").warnings == ()
     assert read(jpeg() + b"whatever").warnings == (
-        "8 bytes behind the picture were dropped: they are of no known kind.",
+        "8 bytes after the picture were dropped: nobody knows what they are.",
     )
     heic = struct.pack(">I4s4s", 24, b"ftyp", b"heic")
     for other in (jpeg(), b"\x89PNG\r\n\x1a\n", heic, b"Samsung's" + jpeg()):
-        with pytest.raises(PhotoError, match="further pictures behind"):
+        with pytest.raises(PhotoError, match="further pictures after"):
             read(jpeg() + bytes(10) + other, strict=True)
     with pytest.raises(PhotoError, match="a video"):
         read(jpeg() + b"\x1aE\xdf\xa3webm", strict=True)
@@ -318,7 +363,7 @@ def test_what_is_not_supported_is_not_called_damaged(tmp_path: Path, read: Calla
         "b.jpg": (bytes(imagecodecs.jpegls_encode(CODES)), "JPEG-LS"),
         "e.jpg": (plain[: frame + 1] + b"\xc3" + plain[frame + 2 :], "lossless"),
         "c.jxr": (bytes(imagecodecs.jpegxr_encode(CODES)), "JPEG XR"),
-        "d.avif": (avif(tmp_path, ipma=bytes(8)), "property tables"),
+        "d.avif": (avif(tmp_path, (b"ipma", bytes(8))), "property tables"),
     }
     for name, (content, words) in cases.items():
         with pytest.raises(PhotoError, match="not supported") as caught:
@@ -343,6 +388,37 @@ def test_numbers_of_colours_rank_above_the_profile(tmp_path: Path, read: Callabl
     assert read_photo(tmp_path / "b.png").cicp == (9, 16)
     assert with_numbers(1, 13, 0, 1).icc is None  # sRGB
     assert with_numbers(2, 2, 0, 1).icc == icc_profile("p3")  # says nothing
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_narrow_range_becomes_full_and_says_so(dtype: Any, channels: int, tmp_path: Path, read: Any) -> None:
+    step = np.iinfo(dtype).max // 255 - (dtype == np.uint16)  # 1 or 256
+    codes = np.full((4, 4, channels), 77 * step, dtype)
+    codes[0, :, : channels - (channels != 3)] = [[16 * step], [235 * step], [126 * step], [250 * step]]
+    plain = imagecodecs.png_encode(codes)
+    photo = read(plain[:33] + chunk(b"cICP", bytes([9, 16, 0, 0])) + plain[33:], "a.png")
+    np.testing.assert_allclose(photo.picture[0, :, 0], [0, 1, 110 / 219, 1], atol=0.003)
+    assert photo.alpha is None or np.all(photo.alpha == 77 * step)
+    assert "narrow range" in photo.warnings[0]
+    write_photo(tmp_path / "b.png", photo)
+    assert chunk(b"cICP", bytes([9, 16, 0, 1])) in (tmp_path / "b.png").read_bytes()
+    assert read_photo(tmp_path / "b.png").warnings == ()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_avif_of_narrow_range_becomes_full_and_says_so(mode: str, tmp_path: Path, read: Any) -> None:
+    codes = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (64, 1))
+    file = BytesIO()
+    Image.fromarray(codes).convert(mode).save(file, "AVIF", quality=100, range="limited", subsampling="4:4:4")
+    at = file.getvalue().index(b"nclx") + 10
+    assert file.getvalue()[at] == 0
+    photo = read(file.getvalue(), "a.avif")
+    assert np.abs(photo.pixels[..., 0].astype(int) - codes).max() <= 1
+    write_photo(tmp_path / "b.avif", photo, quality=100)
+    written = (tmp_path / "b.avif").read_bytes()
+    assert written[written.index(b"nclx") + 10] == 0x80
+    np.testing.assert_array_equal(read_photo(tmp_path / "b.avif").pixels, photo.pixels)
 
 
 def interlaced(samples: np.ndarray) -> bytes:

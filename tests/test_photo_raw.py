@@ -220,6 +220,26 @@ def test_previews_that_say_nothing(tmp_path: Path, level: int) -> None:
     assert luminance_of_preview(b"no picture") is None
 
 
+@pytest.mark.parametrize("area", [None, (2, 4, 62, 96)])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_only_what_is_to_be_shown(tmp_path: Path, area: tuple[int, int, int, int] | None, orientation: int) -> None:
+    """As the DNG specification has DefaultCropOrigin and DefaultCropSize, which count from the active area."""
+    left, top = (area[1], area[0]) if area else (0, 0)
+    write_dng(tmp_path / "a.dng", patches(), orientation=orientation, area=area, crop=(16 - left, 4 - top, 72, 56))
+    write_dng(tmp_path / "whole.dng", patches())
+    shown = developed(tmp_path / "whole.dng").picture[4:60, 16:88]
+    shown = np.rot90(shown, -1) if orientation == 6 else shown
+    photo = developed(tmp_path / "a.dng")
+    np.testing.assert_allclose(photo.picture[6:-6, 6:-6], shown[6:-6, 6:-6], atol=0.01)
+    assert photo.exif is not None and exif_numbers(photo.exif)[0xA002] == photo.pixels.shape[1]
+    assert developed(tmp_path / "a.dng", half=True).pixels.shape[:2] == tuple(side // 2 for side in shown.shape[:2])
+
+
+def test_a_crop_that_is_nonsense_is_ignored(tmp_path: Path) -> None:
+    write_dng(tmp_path / "a.dng", patches(), crop=(40, 4, 80, 48))
+    assert developed(tmp_path / "a.dng").pixels.shape == (64, 96, 3)
+
+
 # Metadata
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -108,11 +109,13 @@ def test_floats_that_are_no_numbers(tmp_path: Path) -> None:
 
 def test_rounding_is_told(tmp_path: Path) -> None:
     deep = Photo(np.zeros((4, 4, 3), np.uint16))
-    assert write_photo(tmp_path / "a.jpg", deep) == ("JPEG holds 8 bits per channel: 16 were rounded.",)
+    assert write_photo(tmp_path / "a.jpg", deep) == ("JPEG holds 8 bits per channel, so the photo's 16 were rounded.",)
     assert write_photo(tmp_path / "a.png", deep) == ()
     assert write_photo(tmp_path / "b.png", deep, depth=8) == ()  # as asked for
     deeper = Photo(np.zeros((4, 4, 3), np.float32))
-    assert write_photo(tmp_path / "a.png", deeper) == ("PNG holds 16 bits per channel: 32 were rounded.",)
+    assert write_photo(tmp_path / "a.png", deeper) == (
+        "PNG holds 16 bits per channel, so the photo's 32 were rounded.",
+    )
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "bmp"])
@@ -283,9 +286,13 @@ def test_cmyk_becomes_srgb(tmp_path: Path, profile: bytes | None) -> None:
     inks[8:, :8] = (0, 255, 255, 0)  # bottom left: red
     image = Image.frombytes("CMYK", (16, 16), inks.tobytes())
     image.save(tmp_path / "a.jpg", quality=100, icc_profile=profile)
+    ycck = bytes(imagecodecs.jpeg8_encode(255 - inks, 100, colorspace="CMYK", outcolorspace="YCCK"))
+    assert ycck[ycck.index(b"Adobe") + 11] == 2
+    segment = struct.pack(">HH", 0xFFE2, len(profile) + 16) + b"ICC_PROFILE\0\1\1" + profile if profile else b""
+    (tmp_path / "ycck.jpg").write_bytes(ycck[:2] + segment + ycck[2:])
     image.save(tmp_path / "a.tif", icc_profile=profile)
     tifffile.imwrite(tmp_path / "b.tif", inks.astype(np.uint16) * 257, photometric="separated", iccprofile=profile)
-    for name, depth in (("a.jpg", 8), ("a.tif", 8), ("b.tif", 16)):
+    for name, depth in (("a.jpg", 8), ("ycck.jpg", 8), ("a.tif", 8), ("b.tif", 16)):
         photo = read_photo(tmp_path / name)
         white = 2**depth - 1
         assert photo.depth == depth

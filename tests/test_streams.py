@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import PATIENCE
+from forked import Done, Forked, Streams, forked
 from seeds import RGB, png
 
 from deblurcli.cli import main
@@ -42,32 +44,42 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def shell(folder: Path, line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """Runs ``deblur LINE`` in a shell, with pipes for the streams that the line leaves alone. A hang is an error."""
-    command = f"'{sys.executable}' -m deblurcli {line}"
-    done = subprocess.run(
-        ["sh", "-c", command], cwd=folder, env=os.environ | environment, capture_output=True, timeout=60, check=False
-    )
+@pytest.fixture(scope="module")
+def commands(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forked]:
+    with forked(folder, tmp_path_factory.mktemp("said")) as running:
+        yield running
+
+
+def check(done: Done) -> Done:
     assert b"Traceback" not in done.stderr and b"Exception ignored" not in done.stderr, done.stderr.decode()
     return done
 
 
-@pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "<&-", "<&- 2>&-"])
+def shell(folder: Path, line: str) -> Done:
+    """Runs ``deblur LINE`` in a shell, with pipes for the streams that the line leaves alone. A hang is an error."""
+    command = ["sh", "-c", f"'{sys.executable}' -m deblurcli {line}"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, timeout=PATIENCE, check=False)
+    return check(Done(done.returncode, done.stdout, done.stderr))
+
+
+@pytest.mark.parametrize("streams", [{2: None}, {2: "/dev/full"}, {0: None}, {0: None, 2: None}])
 @pytest.mark.parametrize("command", ALL)
-def test_commands_do_without_what_they_do_not_need(command: str, streams: str, folder: Path) -> None:
+def test_commands_do_without_what_they_do_not_need(
+    command: str, streams: Streams, folder: Path, commands: Forked
+) -> None:
     (folder / "out.png").unlink(missing_ok=True)
-    done = shell(folder, f"{COMMANDS[command]} {streams}")
+    done = check(commands.run(COMMANDS[command], streams))
     assert done.returncode == FAILS.get(command, 0)
     assert bool(done.stdout) == (command in PRINTS)
     assert (folder / "out.png").exists() == (command == "photo")
 
 
-@pytest.mark.parametrize(("streams", "words"), [(">&-", b"is closed"), (">/dev/full", b"disk is full")])
+@pytest.mark.parametrize(("target", "words"), [(None, b"is closed"), ("/dev/full", b"disk is full")])
 @pytest.mark.parametrize("command", ALL)
 def test_what_is_asked_for_and_cannot_be_said_is_an_error(
-    command: str, streams: str, words: bytes, folder: Path
+    command: str, target: str | None, words: bytes, commands: Forked
 ) -> None:
-    done = shell(folder, f"{COMMANDS[command]} {streams}")
+    done = check(commands.run(COMMANDS[command], {1: target}))
     if command in PRINTS:
         assert done.returncode == 1
         assert done.stderr.splitlines()[0].startswith(b"error: standard output: ") and words in done.stderr
@@ -76,21 +88,33 @@ def test_what_is_asked_for_and_cannot_be_said_is_an_error(
         assert done.returncode == FAILS.get(command, 0)
 
 
-def test_photos_through_pipes_that_are_closed_or_full(folder: Path) -> None:
-    for line in ("- -o - < a→b.png > /dev/full", "- -o - < a→b.png >&-", "- -o pipe.png <&-"):
-        done = shell(folder, line)
+@pytest.mark.parametrize("streams", ["2>&-", "<&- 2>&-", ">&-"])
+def test_a_shell_s_streams_are_no_others(streams: str, folder: Path) -> None:
+    (folder / "out.png").unlink(missing_ok=True)
+    assert shell(folder, f"{COMMANDS['photo']} {streams}").returncode == 0
+    assert (folder / "out.png").exists()
+
+
+def test_photos_through_pipes_that_are_closed_or_full(commands: Forked) -> None:
+    cases: list[tuple[str, Streams]] = [
+        ("- -o -", {0: "a→b.png", 1: "/dev/full"}),
+        ("- -o -", {0: "a→b.png", 1: None}),
+        ("- -o pipe.png", {0: None}),
+    ]
+    for line, streams in cases:
+        done = check(commands.run(line, streams))
         assert done.returncode == 1
         assert done.stderr.startswith(b"error: standard "), done.stderr
-    done = shell(folder, "- -o pipe.png < /dev/zero")  # which never ends
+    done = check(commands.run("- -o pipe.png", {0: "/dev/zero"}))  # which never ends
     assert (done.returncode, b"is not a photo" in done.stderr) == (1, True)
-    done = shell(folder, "@- -o sharp/ <&-")
+    done = check(commands.run("@- -o sharp/", {0: None}))
     assert (done.returncode, done.stderr.splitlines()[0]) == (1, b"error: standard input: is closed")
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii"])
 @pytest.mark.parametrize("command", ALL)
-def test_any_encoding(command: str, encoding: str, folder: Path) -> None:
-    done = shell(folder, COMMANDS[command], PYTHONIOENCODING=encoding)
+def test_any_encoding(command: str, encoding: str, commands: Forked) -> None:
+    done = check(commands.run(COMMANDS[command], PYTHONIOENCODING=encoding))
     assert done.returncode == FAILS.get(command, 0), done.stderr
     done.stdout.decode(encoding)
     if command == "plan":

@@ -239,7 +239,7 @@ def test_photos_smaller_than_the_blur(photo: Path, out: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--radius", 3, "--largest", 4], "exclude"),
+        (["--radius", 3, "--largest", 4], "used together"),
         (["--radius", -1], "radius"),
         (["--lens", "square"], "square"),
         (["--count", 0], "count"),

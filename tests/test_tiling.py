@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import PATIENCE
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -367,7 +368,7 @@ def test_tiles_at_once_and_no_more() -> None:
 
     def network(codes: NDArray[Any]) -> NDArray[np.float32]:
         most.append(inside.acquire(blocking=False))
-        meeting.wait(timeout=60)
+        meeting.wait(timeout=PATIENCE)
         inside.release()
         return to_float(codes)
 

@@ -254,7 +254,7 @@ def test_the_command_tells_everyone(
         assert exif
         software.append(metadata.software(exif))
     assert [row["approximate"] for row in rows] == [True, False]
-    assert "tiles, though the network looks at the whole picture" in rows[0]["warnings"][0] and not rows[1]["warnings"]
+    assert "although this network looks at the whole picture" in rows[0]["warnings"][0] and not rows[1]["warnings"]
     assert errors[0].count("looks at the whole picture") == 1 and str(source) in errors[0] and not errors[1]
     assert software[0].rpartition(", settings ")[0].endswith(f"amount 1, approximate: in {rows[0]['tiles']} tiles")
     assert software[1].rpartition(", settings ")[0].endswith("amount 1")

@@ -102,8 +102,8 @@ def export_onnx(
 
     if side and (side % spec.multiple_of or side < spec.min_size):
         raise UsageError(
-            f"{spec.name} takes no tiles of {side} px",
-            f"Their sides are multiples of {spec.multiple_of}, at least {spec.min_size}.",
+            f"{spec.name} cannot work on tiles of {side} px",
+            f"Choose a multiple of {spec.multiple_of}, at least {spec.min_size}.",
         )
     network = copy.deepcopy(network).float().cpu().eval()
     for module in network.modules():

@@ -54,7 +54,7 @@ def _restore(job: Job, options: Options, chosen: dict[str, Any], version: str) -
     try:
         if version != __version__:
             raise DeblurError(
-                f"deblur {__version__} on the cluster is not {version} here", "Install the same everywhere."
+                f"deblur {__version__} on the cluster is not {version} here", "Install the same version everywhere."
             )
         return restore_photo(job, options, _loaded(**chosen))
     except DeblurError as error:
@@ -95,7 +95,9 @@ def restore_on_cluster(
         DeviceError: there is no cluster, or it has no such device. UsageError: devices are the cluster's to choose.
     """
     if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--device {device} does not go with a cluster, which chooses", "Use auto, cpu or cuda.")
+        raise UsageError(
+            f"--device {device} cannot be used with a cluster, which picks its own devices", "Use auto, cpu or cuda."
+        )
     again = replace(options, overwrite=True, maps_dir=options.maps_dir and options.maps_dir.absolute())
     with redirect_stdout(sys.stderr):  # Ray prints what it thinks of workers that are lost
         connect()
@@ -149,7 +151,7 @@ def _outcome(reference: ray.ObjectRef, job: Job) -> Outcome:
         outcome: Outcome = ray.get(reference)
     except RayError as error:
         what = " ".join(str(error).split())
-        return _failed(job, PhotoError(job.source, f"the cluster gave it up ({what})", "Try it by itself."))
+        return _failed(job, PhotoError(job.source, f"the cluster gave up on it ({what})", "Try this photo on its own."))
     return replace(outcome, row=outcome.row | named(job))
 
 

@@ -105,7 +105,7 @@ def find_photos(
             elif _is_pattern(argument) and not path.exists():
                 files = sorted(match for match in _matches(argument, is_output) if match.is_file())
                 if not files:
-                    raise PhotoError(path, "nothing fits this pattern")
+                    raise PhotoError(path, "no file matches this pattern")
                 found.sources += [Source(file, file.parent) for file in files]
             else:
                 found.sources.append(Source.named(argument))
@@ -140,12 +140,12 @@ def read_list(name: str) -> list[str]:
     try:
         text = _text(content)
     except UnicodeDecodeError as error:
-        raise PhotoError(name, "this list is damaged: it is not the text that its beginning says it is") from error
+        raise PhotoError(name, "this list is damaged: it is not in the encoding that it claims to be in") from error
     names = re.split("\0" if "\0" in text else r"[\r\n]+", text)
     # Names may hold line ends where each ends in a zero byte. Text of other encodings has letters without any between.
     whole = names[-1] == "" or not re.search(r"[\r\n]", text)
     if "\0" in text and not (whole and all(name.strip() for name in names[:-1])):
-        raise PhotoError(name, "this list is no text: it has zero bytes in its lines", "Save it as UTF-8.")
+        raise PhotoError(name, "this list is not a text file: it has zero bytes in its lines", "Save it as UTF-8.")
     return [_named(name) for name in names if name.strip()]
 
 
@@ -251,7 +251,7 @@ def _one_of_twins(photos: list[Path], twins: Twins, left_out: list[str]) -> list
         raw = [path for path in group if path.suffix.lower() in RAW_SUFFIXES]
         chosen = raw if twins == "raw" else [path for path in group if path not in raw]
         if raw and len(raw) < len(group):
-            left_out += [f"{path}: left out for {chosen[0].name}" for path in group if path not in chosen]
+            left_out += [f"{path}: left out in favour of {chosen[0].name}" for path in group if path not in chosen]
             kept += chosen
         else:
             kept += group

@@ -65,12 +65,12 @@ class Names:
         for name, form, how in used:
             if name not in FIELDS or form or how:
                 raise UsageError(
-                    f"the template '{self.template}' has a field that is unknown: {{{name}}}",
-                    f"Known are {', '.join(f'{{{field}}}' for field in FIELDS)}.",
+                    f"the template '{self.template}' has an unknown field: {{{name}}}",
+                    f"The fields are {', '.join(f'{{{field}}}' for field in FIELDS)}.",
                 )
         path = Path(self.template)
         if path.is_absolute() or ".." in path.parts or not path.name:
-            raise UsageError(f"the template '{self.template}' leads out of the output folder")
+            raise UsageError(f"the template '{self.template}' leads outside the output folder")
 
     def of(self, source: Path) -> Path:
         """The name, without suffix, for a photo."""
@@ -124,7 +124,10 @@ def plan_jobs(
     output = None if named is None else place(named)
     if single and output is not None and not (output.is_dir() or str(named).endswith(("/", os.sep))):
         if names is not None:
-            raise UsageError(f"{output}: a name for the output is there already", "Name a folder with -o.")
+            raise UsageError(
+                f"{output}: the output has a name already, which --suffix and --template would change",
+                "Name a folder with -o.",
+            )
         format_for(output, format)
         to_make = None if is_remote(output) or output.parent.is_dir() else output.parent
         jobs = [Job(source.path, output, root=to_make) for source in sources]
@@ -136,7 +139,7 @@ def plan_jobs(
         own = _own_results(jobs)
         jobs = [job for job in jobs if job.source not in own]
         if left_out is not None:
-            left_out += [f"{result}: left out, as deblur made it of {source}" for result, source in own.items()]
+            left_out += [f"{result}: left out, because deblur made it from {source}" for result, source in own.items()]
     check_jobs(jobs)
     return jobs
 
@@ -209,7 +212,9 @@ def check_place(job: Job) -> None:
     base = job.root or (job.source.parent if job.tree else None)
     if base is not None and not is_remote(base) and not real_path(job.target).is_relative_to(real_path(base)):
         raise PhotoError(
-            job.target, "leads out of the output folder, through a link", "Remove the link, or name its target with -o."
+            job.target,
+            "leads outside the output folder, through a link",
+            "Remove the link, or name its target with -o.",
         )
 
 
@@ -252,7 +257,7 @@ def prepared(jobs: list[Job], *folders: Path | None) -> list[Job]:
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise PhotoError(root, f"cannot be made ({error.strerror})", "Choose another output folder.") from error
+            raise PhotoError(root, f"cannot be created ({error.strerror})", "Choose another output folder.") from error
     for folder in {job.target.parent for job in jobs if not is_remote(job.target)} | {f for f in folders if f}:
         remove_abandoned(folder)
     return [replace(job, disk=job.root.stat().st_dev) if job.root and not is_remote(job.root) else job for job in jobs]
@@ -275,7 +280,7 @@ def make_folder(job: Job) -> None:
         job.target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PhotoError(
-            job.target.parent, f"cannot be made ({error.strerror})", "Choose another output folder."
+            job.target.parent, f"cannot be created ({error.strerror})", "Choose another output folder."
         ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,8 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from deblurcli import __version__
 from deblurcli.batch.jobs import Job, check_existing, check_place, make_folder
-from deblurcli.batch.record import description, is_finished, sha256
+from deblurcli.batch.record import record_of, sha256, sum_of
 from deblurcli.batch.storage import fetched, is_remote, published
 from deblurcli.errors import DeblurError, OutputLostError, PhotoError, UsageError, failure
 from deblurcli.scales import Scales
@@ -140,6 +142,41 @@ def restore_photo(
     return outcome
 
 
+def is_finished(job: Job, options: Options, network: str, weights: str, precision: str) -> bool:
+    """Whether a photo's output, and its maps if they are wanted, were made of it with the same options and weights.
+
+    The output itself tells: its metadata say how it was made, and of what. That is compared where the photo came to
+    this disk later, or seems to: cards are written by cameras in other time zones, and copying a file may touch it. (A
+    BMP file has no metadata: if the photo came earlier, it is taken for finished.)
+    """
+    from deblurcli.photo.formats.table import FORMATS, format_for
+
+    try:
+        source = job.source.stat()
+        # When this machine last wrote to the photo: cameras may be in another time zone.
+        written = source.st_ctime if os.name == "posix" else source.st_mtime
+        newer = job.target.stat().st_mtime >= written
+        if options.maps and not _maps_in(options.maps_folder(job)).issuperset(options.maps):
+            return False
+        if "exif" not in FORMATS[format_for(job.target, options.format)].holds:
+            return newer
+        record = record_of(job.target)
+        if record is None or record.settings != options.sum(job, network, weights, precision):
+            return False
+        return newer or record.source == sum_of(job.source)
+    except (OSError, PhotoError):
+        return False
+
+
+def _maps_in(folder: Path) -> set[str]:
+    """Names of the maps that were exported to a folder."""
+    try:
+        rows = json.loads((folder / "maps.json").read_text(encoding="utf-8"))["maps"]
+        return {row["name"] for row in rows}
+    except (OSError, ValueError, LookupError, TypeError):
+        return set()
+
+
 @contextmanager
 def _alone(job: Job, options: Options) -> Iterator[bool]:
     """Whether a photo is this run's to restore: of several that go on with one folder, each takes what no other has."""
@@ -198,14 +235,14 @@ def _restore(
         if result.failed:
             raise PhotoError(
                 job.source,
-                "could not be restored: what the network made of every part of it cannot be right",
+                "could not be restored: the network's result was unusable in every part of it",
                 "Try other weights, another --device, or --precision fp32.",
             )
         row = _about(deblurrer, options, photo, result)
         everywhere = options.mask is None and options.region is None
         shown = photo.pixels, result.photo.pixels, options.amount, result.bokeh
         row["remark"] = remark(*shown) if everywhere else ""
-        said = description(deblurrer, job, options, result, source)
+        said = _description(deblurrer, job, options, result, source)
         if options.comparison:
             title = f"{job.source.name}   {deblurrer}   amount {options.amount:g}"
             shown = {"description": said, "overwrite": options.overwrite}
@@ -273,3 +310,23 @@ def _export(folder: Path, deblurrer: Deblurrer, photo: Photo, result: Restoratio
     about = {**row, "calibration": calibration(backend.spec.name, deblurrer.weights)}
     specs = tuple(m for m in backend.spec.maps if m.name in result.maps)
     export_maps(folder, result.maps, specs, backend.kernels(), photo, result.photo, about, result.coarse)
+
+
+def _description(deblurrer: Deblurrer, job: Job, options: Options, result: Restoration, source: Path) -> str:
+    """What was done to a photo, for its metadata. EXIF text is ASCII. ``source`` is its file on this machine."""
+    backend = deblurrer.backend
+    text = f"deblur {__version__}: {str(deblurrer).replace(' · ', ', ')}, amount {options.amount:g}"
+    if result.bokeh_from:
+        text += f", bokeh kept from {result.bokeh_from:.3g} px"
+    if options.mask:
+        text += f", mask {options.mask.sum}"
+    if options.region:
+        text += f", region {options.region.text}"
+    if result.scales > 1:
+        text += f", {result.scales} scales"
+    if result.photo.format == "raw":
+        text += f", raw look {options.raw.look if options.raw else 'camera'}"
+    if result.approximate:
+        text += f", approximate: in {result.tiles} tiles"
+    settings = options.sum(job, backend.spec.name, deblurrer.weights, backend.precision)
+    return f"{text}, settings {settings}, source {sum_of(source)}"

@@ -14,7 +14,7 @@ from deblurcli.networks.spec import DEFAULT_NETWORK
 
 @click.command()
 @click.option("-m", "--network", type=NetworkType(), multiple=True, default=[DEFAULT_NETWORK], show_default=True)
-@click.option("--weights", metavar="TAG|FILE", help="Weights, where there is one network.  [default: what there is]")
+@click.option("--weights", metavar="TAG|FILE", help="Weights, if one network is named.  [default: what there is]")
 @click.option("--backend", type=click.Choice(BACKENDS), multiple=True, default=["auto"], show_default=True)
 @click.option("--device", default="auto", metavar="auto|cpu|cuda|cuda:N|mps", callback=check_device)
 @click.option("--precision", type=click.Choice(PRECISIONS), multiple=True, default=["auto"], show_default=True)

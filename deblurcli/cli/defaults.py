@@ -31,15 +31,27 @@ class Settings:
 
 def places() -> tuple[Path, Path]:
     """Where files may lie: what is in the second counts for more."""
-    from platformdirs import user_config_path
+    from platformdirs import site_config_path, user_config_path
 
-    return user_config_path("deblur", appauthor=False) / NAME, Path(NAME)
+    try:
+        users = user_config_path("deblur", appauthor=False)
+    except RuntimeError:  # the user, as in some containers, has no home folder
+        users = site_config_path("deblur", appauthor=False)
+    return users / NAME, Path(NAME)
 
 
 def read_settings(command: click.Command, ctx: click.Context) -> list[Settings]:
     """The files that there are, checked against the command's options. Raises UsageError, which names the file."""
     users, folders = places()
-    return [_read(path, command, ctx, own=path == users) for path in (users, folders) if path.is_file()]
+    return [_read(path, command, ctx, own=path == users) for path in (users, folders) if _is_file(path)]
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a file, as far as the user may look there."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return False
 
 
 def use_defaults(ctx: click.Context, parameter: click.Parameter, profile: str | None) -> None:
@@ -88,7 +100,7 @@ def _read(path: Path, command: click.Command, ctx: click.Context, own: bool) -> 
 def _value(what: str, known: dict[str, click.Option], name: str, value: Any, ctx: click.Context, own: bool) -> Any:
     """What click would take from the command line for this option."""
     if name not in known:
-        raise UsageError(f"{what} is no option", _near(name, set(known)) or "deblur restore --help lists them.")
+        raise UsageError(f"{what} is not an option", _near(name, set(known)) or "deblur restore --help lists them.")
     if name in FOR_USERS_ONLY and not own:
         raise UsageError(f"{what} may not come with a folder", f"Type it, or write it in {places()[0]}.")
     option = known[name]

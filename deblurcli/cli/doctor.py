@@ -146,11 +146,11 @@ def _weights() -> Iterator[Finding]:
     try:
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         nearest = next(path for path in (folder, *folder.parents) if path.exists())
-        if not os.access(nearest, os.W_OK):
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
             raise PermissionError
         yield Finding("cache", PRESENT, f"{folder}: {size / 1e6:.1f} MB; fetched: {fetched or 'none'}")
     except OSError:
-        yield Finding("cache", ABSENT, f"{folder} cannot be written; DEBLUR_WEIGHTS names another folder")
+        yield Finding("cache", ABSENT, f"{folder} cannot be written; set DEBLUR_WEIGHTS to a folder that can")
 
 
 def _runs() -> Iterator[Finding]:

@@ -39,7 +39,7 @@ CROPS = ("whole", "iniknet", "p2ikt")
     type=click.Choice(["auto", *LAYOUTS]),
     default="auto",
     show_default=True,
-    help="Data set that the pairs are from. If named, papers' scores on it stand beside ours; auto goes by file names.",
+    help="Data set that the pairs come from. If named, papers' scores on it are shown too; auto goes by file names.",
 )
 @click.option(
     "--protocol",
@@ -48,7 +48,9 @@ CROPS = ("whole", "iniknet", "p2ikt")
     show_default=True,
     help="The paper whose crop of the pairs to use; auto is what most papers score on the data set.",
 )
-@click.option("--baselines", is_flag=True, help="Also measure unsharp masking, and deconvolution told the true blur.")
+@click.option(
+    "--baselines", is_flag=True, help="Also measure unsharp masking, and deconvolution that is told the true blur."
+)
 @network_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write all rows to this JSON file.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write the worst, median and best to this PNG file.")

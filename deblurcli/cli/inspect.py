@@ -20,7 +20,12 @@ PLACE = (256, 256)  # px, of which the page opens on the one that changed most
     "-o", "--output", type=LocalPath(path_type=Path), help="HTML file.  [default: NAME-inspected.html beside it]"
 )
 @network_options
-@click.option("--tile", type=TileType(), default="auto", help="Side of the tiles; auto fits them into memory.")
+@click.option(
+    "--tile",
+    type=TileType(),
+    default="auto",
+    help="Side of the tiles that large photos are cut into; auto chooses what fits into memory.",
+)
 @click.option("--scales", type=ScalesType(), default="auto", help=SCALES_HELP)
 @click.option("--overwrite", is_flag=True, help="Replace an existing page.")
 @click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors.")
@@ -58,7 +63,7 @@ def inspect(
 
     target = output or photo.with_name(f"{photo.stem}-inspected.html")
     if target.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{target}: a page is an HTML file", "Name one that ends in .html.")
+        raise UsageError(f"{target}: the page is an HTML file", "Give it a name that ends in .html.")
     if target.exists() and not overwrite:
         raise PhotoError(target, "exists already", "--overwrite replaces it.")
     read = read_photo(photo)

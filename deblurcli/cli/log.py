@@ -79,7 +79,7 @@ class Log:
     def stopping(self) -> None:
         """Answers Ctrl-C."""
         with self._beside_bar():
-            say("the photos in work are finished; Ctrl-C again gives them up", verbosity=1)
+            say("finishing the photos that were begun; press Ctrl-C again to stop at once", verbosity=1)
 
     def refuse(self, error: DeblurError) -> None:
         """Tells that what was named holds no photos that can be restored."""

@@ -6,14 +6,13 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
-from pathlib import Path
 from typing import Any
 
 import click
 
 from deblurcli.backends import BACKENDS, ONNX_DEVICES, PRECISIONS
 from deblurcli.batch.storage import MARK as STORAGE_MARK
-from deblurcli.cli.sections import ENGINE, FILES, RAW, WHERE, all_of
+from deblurcli.cli.sections import ENGINE, FILES, RAW, all_of
 from deblurcli.networks.spec import DEFAULT_NETWORK, NETWORKS, trainable_networks
 
 
@@ -88,8 +87,8 @@ class AreaType(click.ParamType):
 
 
 SCALES_HELP = (
-    "At how many sizes the photo is restored: itself, its half, its quarter and so on. Wide blur is undone in small "
-    "copies. auto is as many as fit for iniknet-fast, and 1 for networks that papers describe."
+    "At how many sizes the photo is restored: full, half, quarter and so on. Wide blur is removed in the small copies. "
+    "auto chooses for iniknet-fast, and is 1 for the networks from papers."
 )
 
 
@@ -111,19 +110,19 @@ def network_options(command: Any, check: Callable[..., str] | None = None) -> An
         command,
         click.option("-m", "--network", type=NetworkType(), help=f"Network.  [default: {DEFAULT_NETWORK}]"),
         click.option("--weights", metavar="TAG|FILE", help="Weights: a released tag or a .safetensors file."),
-        click.option("--backend", type=click.Choice(BACKENDS), default="auto", help="Runtime."),
+        click.option("--backend", type=click.Choice(BACKENDS), default="auto", help="What runs the network."),
         click.option(
             "--device",
             default="auto",
             metavar="auto|cpu|cuda|cuda:N|mps|tensorrt|directml",
             callback=check or check_device,
-            help="Where it runs. A device named here is used or refused, never replaced.",
+            help="Where to run. If the device that is named is missing, that is an error.",
         ),
         click.option(
             "--precision",
             type=click.Choice(PRECISIONS),
             default="auto",
-            help="Arithmetic of the network.  [default: auto, which is fp32]",
+            help="Precision of the network's arithmetic.  [default: auto, which is fp32]",
         ),
         title=ENGINE,
     )
@@ -168,15 +167,17 @@ def photo_options(command: Any) -> Any:
             "--transfer",
             type=click.Choice(["auto", "srgb", "linear"]),
             default="auto",
-            help="Curve of the photos' values.  [default: auto, as the colour profile says, or else sRGB]",
+            help="Tone curve of the photos' values.  [default: auto, as the colour profile says, or else sRGB]",
         ),
         click.option(
-            "--strict", is_flag=True, help="Refuse files with further pictures or a video; else only the first is read."
+            "--strict",
+            is_flag=True,
+            help="Refuse files that hold more pictures or a video, rather than read the first.",
         ),
         click.option(
             "--strip",
             type=click.Choice(["gps", "all"]),
-            help="Leave out where the photo was taken, or all that describes it. Colour profiles stay.",
+            help="Remove the GPS position, or all metadata, from the output. Colour profiles stay.",
         ),
         title=FILES,
     )
@@ -216,35 +217,8 @@ def photo_options(command: Any) -> Any:
             type=click.Choice(["clip", "blend", "rebuild"]),
             default="clip",
             show_default=True,
-            help="What becomes of light that some channels could not hold.",
+            help="What to do with highlights that are blown out in some channels.",
         ),
         click.option("--raw-half", is_flag=True, help="Half as wide and high, for a quick look."),
         title=RAW,
-    )
-
-
-def where_options(command: Any) -> Any:
-    """The options that say where in a photo something is done."""
-    return all_of(
-        command,
-        click.option(
-            "--keep-bokeh",
-            type=BokehType(),
-            default="auto",
-            help="Leave alone what is blurred wider than PX, a radius in pixels: soft backgrounds are often meant "
-            "to be soft. auto is 1 % of the longer side, 6 px at least, and more where all is blurred; strict, or no "
-            "value, is 0.3 %; off restores everything.  [default: auto, or off with --mask or --region]",
-        ),
-        click.option(
-            "--mask",
-            type=LocalPath(path_type=Path),
-            metavar="FILE",
-            help="Restore where this picture is white or opaque, not where it is black or transparent; any size.",
-        ),
-        click.option(
-            "--region",
-            type=AreaType(),
-            help="Restore only this part, in pixels or percent of the photo as displayed, e.g. 25%,25%,50%,50%.",
-        ),
-        title=WHERE,
     )

@@ -48,7 +48,7 @@ def piped(photos: tuple[str, ...], output: str | None, format: str | None, as_js
         return
     (photo, *others) = photos
     if others:
-        raise UsageError("only a single photo goes through a pipe", "Name files, or a list of them: @- reads one.")
+        raise UsageError("only one photo can go through a pipe", "Name files, or a list of them: @- reads one.")
     if photo == "-" and sys.stdin.isatty():
         raise UsageError(
             "standard input is a terminal", "Send a photo through it: deblur - -o - < photo.jpg > sharp.jpg"

@@ -15,21 +15,20 @@ from deblurcli.batch.inputs import find_photos
 from deblurcli.batch.jobs import check_existing, plan_jobs, prepared, shard
 from deblurcli.batch.storage import MARK as STORAGE_MARK
 from deblurcli.batch.storage import is_folder, is_remote, place
-from deblurcli.cli.defaults import use_defaults
-from deblurcli.cli.options import (
-    SCALES_HELP,
-    BokehType,
-    LocalPath,
-    ScalesType,
-    ShardType,
-    TileType,
-    check_devices,
-    network_options,
-    photo_options,
-    where_options,
-)
+from deblurcli.cli.options import check_devices, network_options, photo_options
 from deblurcli.cli.pipe import Pipe, piped
-from deblurcli.cli.sections import ENGINE, EVERYDAY, FILES, LOOK, MANY, Sectioned, all_of
+from deblurcli.cli.restore_options import (
+    BESIDE,
+    DEPTHS,
+    RestoreCommand,
+    limit_options,
+    look_options,
+    name_options,
+    picture_options,
+    run_options,
+    where_options,
+    which_options,
+)
 from deblurcli.errors import INTERRUPTED, PhotoError, UsageError
 
 if TYPE_CHECKING:
@@ -42,206 +41,7 @@ if TYPE_CHECKING:
     from deblurcli.networks.spec import NetworkSpec
     from deblurcli.photo.photo import Photo
 
-MAPS_SCALES = ("1", "1/2", "1/4", "1/8", "1/16")
-BESIDE = "beside"  # where nothing else is said
 WORTH_SAYING = 50e6  # bytes of maps
-DEPTHS: dict[str, Any] = {"auto": "auto", "8": 8, "16": 16, "32": 32}
-
-
-def which_options(command: Any) -> Any:
-    """The options that say which photos are restored."""
-    return all_of(
-        command,
-        click.option("--recursive", is_flag=True, help="Look into subfolders, and keep the tree."),
-        click.option(
-            "--twins",
-            type=click.Choice(["raw", "developed", "both"]),
-            default="raw",
-            show_default=True,
-            help="Of a raw file and a picture of the same name beside it, as cameras write them: which to restore.",
-        ),
-        click.option("--skip-existing", is_flag=True, help="Leave photos that were finished with the same options."),
-        click.option("--shard", type=ShardType(), help="Only part K of N, for N runs side by side, e.g. 3/16."),
-        click.option("--dry-run", is_flag=True, help="Only list what would be restored, and to where."),
-        title=MANY,
-    )
-
-
-def picture_options(command: Any) -> Any:
-    """The options that say what the result is like."""
-    command = all_of(
-        command,
-        click.option("--tile", type=TileType(), default="auto", help="Side of the tiles; auto fits them into memory."),
-        click.option("--scales", type=ScalesType(), default="auto", help=SCALES_HELP),
-        title=ENGINE,
-    )
-    command = all_of(
-        command,
-        click.option(
-            "--amount",
-            type=click.FloatRange(0, 1.5),
-            default=1.0,
-            show_default=True,
-            help="Blend with the original: 0 is the original, 1 the restored photo, up to 1.5 exaggerates.",
-        ),
-        click.option(
-            "--format",
-            type=click.Choice(["jpeg", "png", "tiff", "webp", "avif", "jxl", "bmp"]),
-            help="Output format, whatever the suffix.",
-        ),
-        click.option(
-            "--depth",
-            type=click.Choice(list(DEPTHS)),
-            default="auto",
-            help="Bits per channel of the output; 32 is float TIFF, not clipped.  [default: auto, as the input]",
-        ),
-        click.option(
-            "--quality",
-            type=click.IntRange(1, 100),
-            default=95,
-            show_default=True,
-            help="Of JPEG, WebP, AVIF, JPEG XL.",
-        ),
-        title=EVERYDAY,
-    )
-    return all_of(
-        command,
-        click.option(
-            "--export-maps",
-            is_flag=True,
-            help="Also write what the network chose at each pixel, to OUTPUT.maps/: all maps that it has.",
-        ),
-        click.option(
-            "--maps",
-            metavar="NAME,NAME...",
-            help="Export only these maps, e.g. blur_radius or defocus,mu. A name nobody knows lists those there are.",
-        ),
-        click.option(
-            "--maps-scale",
-            type=click.Choice(MAPS_SCALES),
-            default="1/4",
-            show_default=True,
-            help="Size of exported maps of many planes, as averages over blocks; those of one keep all pixels.",
-        ),
-        click.option(
-            "--maps-dir", type=LocalPath(path_type=Path), help="Folder for the maps' folders.  [default: beside]"
-        ),
-        title=LOOK,
-    )
-
-
-def limit_options(command: Any) -> Any:
-    """The option that says what is too large."""
-    return all_of(
-        command,
-        click.option(
-            "--max-pixels", type=click.IntRange(1), metavar="N", help="Refuse photos of more pixels (200 million)."
-        ),
-        title=FILES,
-    )
-
-
-def name_options(command: Any) -> Any:
-    """The options that say where results go and how they are called."""
-    command = all_of(
-        command,
-        click.option("--suffix", metavar="TEXT", help="Put this after the photos' names, e.g. --suffix=-sharp."),
-        click.option(
-            "--template",
-            metavar="TEXT",
-            help="Name of the results, of {stem} {suffix} {network} {tag} {date}, e.g. '{date}/{stem}-{network}'.",
-        ),
-        title=MANY,
-    )
-    return all_of(
-        command,
-        click.option(
-            "-o",
-            "--output",
-            type=click.Path(),
-            help="File, or folder for several photos, or - for standard output. The suffix decides the format.  "
-            "[default: NAME-deblurred beside it]",
-        ),
-        click.option("--overwrite", is_flag=True, help="Replace existing outputs. Originals are never replaced."),
-        click.option(
-            "--profile",
-            metavar="NAME",
-            is_eager=True,
-            expose_value=False,
-            callback=use_defaults,
-            help="Use the defaults that deblur.toml has under this name; none uses no such file.",
-        ),
-        title=EVERYDAY,
-    )
-
-
-def run_options(command: Any) -> Any:
-    """The options that say how a run goes on and what it tells."""
-    command = all_of(
-        command,
-        click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors."),
-        click.option("-v", "--verbose", is_flag=True, help="Say more, and also when stderr is no terminal."),
-        title=EVERYDAY,
-    )
-    command = all_of(
-        command,
-        click.option("--jobs", type=click.IntRange(1), metavar="N", help="Photos in work at a time."),
-        click.option(
-            "--cluster",
-            type=click.Choice(["ray"]),
-            help="Restore on the machines of a Ray cluster, which RAY_ADDRESS may name.",
-        ),
-        click.option("--fail-fast", is_flag=True, help="Begin no further photo after one has failed."),
-        click.option(
-            "--report", "report_file", type=LocalPath(), metavar="FILE", help="List what failed; @FILE feeds it back."
-        ),
-        click.option("--json", "as_json", is_flag=True, help="One JSON line per photo on stdout."),
-        title=MANY,
-    )
-    return all_of(
-        command,
-        click.option(
-            "--compile",
-            is_flag=True,
-            help="Compile the network first: takes a minute, then tiles go faster; for hundreds of megapixels. Needs "
-            "PyTorch and a C++ compiler.",
-        ),
-        title=ENGINE,
-    )
-
-
-def look_options(command: Any) -> Any:
-    """The option for looking at what was done."""
-    return all_of(
-        command,
-        click.option(
-            "--compare",
-            type=LocalPath(path_type=Path),
-            is_flag=False,
-            flag_value=BESIDE,
-            metavar="[=FILE]",
-            help="Also make a picture of before and after, NAME.before-after.png beside the output; of several photos "
-            "a page of all of them, index.html in the output folder.",
-        ),
-        title=LOOK,
-    )
-
-
-class RestoreCommand(Sectioned):
-    """Knows options whose value may be left out.
-
-    Of ``--compare`` it comes after an equals sign: else ``--compare photo.jpg`` would take the photo for its file.
-    ``--keep-bokeh photo.jpg`` is told by what comes next.
-    """
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As click does."""
-        end = args.index("--") if "--" in args else len(args)
-        given = [f"{arg}={BESIDE}" if arg == "--compare" else arg for arg in args[:end]]
-        for nth, (arg, following) in enumerate(zip(given, [*given[1:], ""], strict=True)):
-            if arg == "--keep-bokeh" and not BokehType.is_one(following):
-                given[nth] = "--keep-bokeh=strict"
-        return super().parse_args(ctx, given + args[end:])
 
 
 @click.command(
@@ -283,9 +83,8 @@ def restore(
     deblur shots/ -o sharp/ --compare
 
     Reads and writes JPEG, PNG, TIFF, WebP, AVIF, JPEG XL and BMP; reads camera raw, JPEG 2000 and HEIC.
-    A run that was interrupted goes on with --skip-existing. Ctrl-C
-    finishes the photos in work, a second one gives them up. Exit codes: 0 done, 1 nothing could be done, 2 wrong usage,
-    3 some photos failed, 130 interrupted.
+    To resume an interrupted run, add --skip-existing. Ctrl-C finishes the photos that were begun; a second Ctrl-C
+    stops at once. Exit codes: 0 done, 1 nothing could be done, 2 wrong usage, 3 some photos failed, 130 interrupted.
     """
     settings["verbosity"] = 1 if verbose else -1 if quiet else 0
     with piped(photos, output, settings["format"], settings["as_json"]) as pipe:
@@ -403,7 +202,7 @@ def _names(settings: dict[str, Any], network: str, tag: str) -> Names | None:
 
     suffix, template = settings["suffix"], settings["template"]
     if suffix is not None and template is not None:
-        raise UsageError("--suffix and --template exclude each other", "Put the suffix into the template.")
+        raise UsageError("--suffix and --template cannot be used together", "Put the suffix into the template.")
     if suffix is not None:
         template = "{stem}" + suffix.replace("{", "{{").replace("}", "}}")
     return None if template is None else Names(template, network, tag)
@@ -436,7 +235,7 @@ def _jobs(pipe: Pipe, settings: dict[str, Any], options: Options, names: Names |
 
 
 def _not_finished(jobs: list[Job], options: Options, made_by: tuple[str, str, str], log: Log) -> Iterator[Job]:
-    from deblurcli.batch.record import is_finished
+    from deblurcli.batch.one_photo import is_finished
 
     for job in jobs:
         if is_finished(job, options, *made_by):

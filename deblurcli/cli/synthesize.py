@@ -21,8 +21,12 @@ LENSES = ("disc", "polygon", "cats_eye", "donut", "gaussian")  # the fields of L
 
 @click.command()
 @click.argument("photos", nargs=-1, required=True, type=click.Path(), metavar="PHOTO|FOLDER|PATTERN|@LIST...")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder; made if it is not there.")
-@click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="How many of each photo.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Output folder; it is created if need be."
+)
+@click.option(
+    "--count", type=click.IntRange(1), default=1, show_default=True, help="How many pictures to make of each photo."
+)
 @click.option(
     "--radius",
     type=click.FloatRange(0, 100),
@@ -40,11 +44,16 @@ LENSES = ("disc", "polygon", "cats_eye", "donut", "gaussian")  # the fields of L
     "--noise",
     type=click.FloatRange(0, 50),
     metavar="SD",
-    help="Noise in mid-tones, in 1/255, as of a sensor.  [default: random, up to 4]",
+    help="Sensor noise in mid-tones, in 1/255.  [default: random, up to 4]",
 )
-@click.option("--jpeg", type=click.IntRange(1, 100), metavar="QUALITY", help="Compress as JPEG does.  [default: no]")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another one, another draw.")
-@click.option("--recursive", is_flag=True, help="Look into subfolders, and keep the tree.")
+@click.option(
+    "--jpeg",
+    type=click.IntRange(1, 100),
+    metavar="QUALITY",
+    help="Add JPEG compression of this quality.  [default: no]",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed gives other pictures.")
+@click.option("--recursive", is_flag=True, help="Include subfolders, and keep the folder tree.")
 @click.option("--overwrite", is_flag=True, help="Replace existing outputs. Originals are never replaced.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per picture on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors.")
@@ -75,7 +84,7 @@ def synthesize(
     from tqdm import tqdm
 
     if settings["radius"] is not None and settings["largest"] is not None:
-        raise UsageError("--radius and --largest exclude each other", "Leave one of them out.")
+        raise UsageError("--radius and --largest cannot be used together", "Leave one of them out.")
     jobs = _plan(photos, output, count, recursive)
     errors = []
     for number, job in enumerate(tqdm(jobs, unit="picture", leave=False, disable=True if quiet else None, delay=0.5)):

@@ -28,22 +28,26 @@ def _list(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
 )
 @click.option("--valid", type=click.Path(path_type=Path), help="Folder of sharp photos to validate on.")
 @click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the run; goes on if it exists."
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of the run; an existing run is continued.",
 )
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Be done after this long, start included.")
-@click.option("--steps", type=click.IntRange(1), help="Stop after so many steps and say what took how long.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after this long, start-up included.")
+@click.option("--steps", type=click.IntRange(1), help="Stop after this many steps, and say what took how long.")
 @click.option("--cooldown", type=click.IntRange(1), metavar="STEPS", help="Finish: lower the learning rate to zero.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Another value for a key of the recipe.")
-@click.option("--weights", metavar="TAG|FILE", help="Start from these weights, also of a smaller network.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe.")
+@click.option("--weights", metavar="TAG|FILE", help="Start from these weights; they may be of a smaller network.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16"]),
     default="auto",
     show_default=True,
-    help="auto is bf16 where the device computes in it.",
+    help="auto is bf16 where the device supports it.",
 )
-@click.option("--compile", "compile_network", is_flag=True, help="Compile the network first; pays on GPUs.")
+@click.option("--compile", "compile_network", is_flag=True, help="Compile the network first; worthwhile on GPUs.")
 @click.option("--every", type=float, default=10.0, show_default=True, help="Minutes between validations.")
 @click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List the recipes.")
 def train(
@@ -70,9 +74,9 @@ def train(
     deblur train iniknet-fast.toml --photos sharp/ --valid valid/ -o runs/a --cooldown 3000
     deblur train iniknet-fast.toml --photos mine/ -o runs/b --weights FILE --set learning_rate=3e-4 --minutes 60
 
-    The second line goes on where the first stopped, the third finishes, the fourth trains given weights on photos of
-    one's own. runs/a/best.safetensors are the weights that scored best on --valid, last.safetensors those at the
-    end. --list lists the recipes that come with deblur; every change of a value on the way is written into the weights.
+    The second line goes on where the first stopped, the third finishes, the fourth trains given weights on your own
+    photos. runs/a/best.safetensors are the weights that scored best on --valid, last.safetensors those at the
+    end. --list lists the recipes that come with deblur; every value changed along the way is recorded in the weights.
     """
     until = time.monotonic() + 60 * (minutes or float("inf"))
 
@@ -88,11 +92,11 @@ def train(
     from deblurcli.training.state import saved_pieces
 
     if not (minutes or steps or cooldown):
-        raise UsageError("this would never end", "Give --minutes, --steps or --cooldown.")
+        raise UsageError("this training would never end", "Give --minutes, --steps or --cooldown.")
     target = choose_device(device)
     resuming = bool(saved_pieces(output))
     if resuming and weights:
-        raise UsageError(f"{output}: this run has begun already, with its own weights", "Leave --weights out.")
+        raise UsageError(f"{output}: this run has already started, with weights of its own", "Leave --weights out.")
     wanted = load_recipe(recipe, changes)
     tiles = load_tiles(photos).to(target)
     soft = load_tiles(smooth).to(target) if smooth else None

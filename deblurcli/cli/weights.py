@@ -64,9 +64,9 @@ def list_() -> None:
 @weights.command()
 @click.argument("network")
 @click.argument("weights", required=False, metavar="[TAG|FILE]")
-@click.option("--card", is_flag=True, help="As a page to read (Markdown): data, licences, recipe, scores, limits.")
+@click.option("--card", is_flag=True, help="Print a model card (Markdown): data, licences, recipe, scores, limits.")
 def info(network: str, weights: str | None, card: bool) -> None:
-    """Show what a weights file says of itself: data, recipe, scores, licence.
+    """Show what a weights file says about itself: data, recipe, scores, licence.
 
     \b
     deblur weights info iniknet-fast
@@ -92,9 +92,9 @@ def info(network: str, weights: str | None, card: bool) -> None:
     metavar="URL",
     envvar="DEBLUR_MIRROR",
     show_envvar=True,
-    help="A mirror that takes the place of https://raw.githubusercontent.com, with the same paths below it.",
+    help="A mirror to use in place of https://raw.githubusercontent.com, with the same paths.",
 )
-@click.option("--accept-licence", is_flag=True, help="Do not ask where a licence is not permissive: it is accepted.")
+@click.option("--accept-licence", is_flag=True, help="Accept licences that are not permissive without being asked.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors, and the files' paths.")
 def fetch(names: tuple[str, ...], mirror: str | None, accept_licence: bool, quiet: bool) -> None:
     """Fetch weights that networks' authors published, and convert them.
@@ -106,7 +106,7 @@ def fetch(names: tuple[str, ...], mirror: str | None, accept_licence: bool, quie
 
     They come from where their authors put them, are checked, and stay in the user's cache, or in the folder that
     DEBLUR_WEIGHTS names; from then on no network connection is needed. The paths of the files are printed. An
-    interrupted download goes on where it stopped.
+    interrupted download resumes where it stopped.
     """
     from tqdm import tqdm
 
@@ -136,7 +136,7 @@ def _ask(row: Published) -> None:
     """Raises UsageError where nobody can be asked about the licence, and WeightsError where the answer is no."""
     licence = f"{row.name}: licence of the weights: {row.licence} ({row.url})"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(licence, "--accept-licence says that you may use them under it.")
+        raise UsageError(licence, "Add --accept-licence if you accept it.")
     if not click.confirm(f"{licence}. Fetch them?", err=True):
         raise WeightsError(f"{row.name}: not fetched")
 
@@ -146,7 +146,7 @@ def _ask(row: Published) -> None:
 @click.option("-m", "--network", required=True, type=NetworkType(), help="Network that the file is for.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A .safetensors file.")
 @click.option("--tag", help="Name of these weights.  [default: as in 'deblur weights list', or imported]")
-@click.option("--licence", help="Licence to note down.  [default: as in 'deblur weights list', or not stated]")
+@click.option("--licence", help="Licence to record.  [default: as in 'deblur weights list', or not stated]")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 def import_(file: Path, network: str, output: Path, tag: str | None, licence: str | None, overwrite: bool) -> None:
     """Convert a FILE (.pth, .pkl, .npz) as a network's authors publish them.
@@ -162,7 +162,7 @@ def import_(file: Path, network: str, output: Path, tag: str | None, licence: st
     from deblurcli.weights.importers import import_weights
 
     if output.suffix != ".safetensors":
-        raise UsageError(f"{output}: weights are written as .safetensors", "Name such a file with -o.")
+        raise UsageError(f"{output}: weights are written as .safetensors", "Give -o a name that ends in .safetensors.")
     if output.exists() and not overwrite:
         raise WeightsError(f"{output}: exists already", "--overwrite replaces it.")
     try:
@@ -186,7 +186,7 @@ def import_(file: Path, network: str, output: Path, tag: str | None, licence: st
     show_default=True,
     help="dtmodel is darktable's: an ONNX file and a description of it, zipped.",
 )
-@click.option("--tile-size", type=click.IntRange(1), metavar="PX", help="Of a dtmodel: take tiles of this side alone.")
+@click.option("--tile-size", type=click.IntRange(1), metavar="PX", help="For a dtmodel: the fixed side of its tiles.")
 @click.option("--precision", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True)
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 def export(
@@ -205,19 +205,19 @@ def export(
     deblur weights export kpac-3 mine.safetensors -o kpac.onnx --precision fp16
     deblur weights export iniknet-fast -o deblur.dtmodel --format dtmodel --tile-size 768
 
-    The picture goes in and comes out as (1, 3, height, width) float32 RGB in [0, 1]; the sides are free, but multiples
-    of what the file's metadata say. The file is written only if ONNX Runtime returns with it what PyTorch does.
+    The picture goes in and comes out as (1, 3, height, width) float32 RGB in [0, 1]; its sides are multiples of the
+    number in the file's metadata. The file is written only if ONNX Runtime gives the same results as PyTorch.
 
     A dtmodel is for darktable 5.6 and later; it has not been tried inside darktable yet. darktable cuts photos into
-    tiles and restores each at one size, so wide blur, which deblur itself finds in halved copies, stays. Of its own
-    models, darktable has fixed the tile size, for graphics processors: --tile-size does so.
+    tiles and restores each at full size only, so wide blur, which deblur itself removes in smaller copies, stays.
+    darktable's own models have a fixed tile size, which suits graphics processors; --tile-size fixes it here.
     """
     from deblurcli.backends.onnx_files import make_onnx
     from deblurcli.networks.spec import network_spec
     from deblurcli.photo.atomic import replacing
 
     if output.suffix != f".{format_}":
-        raise UsageError(f"{output}: the name of such a file ends in .{format_}")
+        raise UsageError(f"{output}: the name of this file has to end in .{format_}")
     if tile_size and format_ != "dtmodel":
         raise UsageError("--tile-size is for --format dtmodel", "Other files take pictures of any size.")
     with replacing(output, overwrite=overwrite) as file:

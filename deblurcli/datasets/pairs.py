@@ -172,7 +172,7 @@ def _by_name(files: Iterable[Path], folder: Path, short: Callable[[str], str] = 
     for path in files:
         name = short(path.relative_to(folder).with_suffix("").as_posix())
         if name in named:
-            raise UsageError(f"{path}: there is a {named[name].name}, too", "Keep one of them.")
+            raise UsageError(f"{path}: there is also {named[name].name}", "Keep one of them.")
         named[name] = path
     return named
 

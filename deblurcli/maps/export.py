@@ -36,7 +36,9 @@ def new_folder(folder: Path) -> Iterator[Path]:
         PhotoError: it cannot be written, or there is something else in its place.
     """
     if folder.exists() and not (folder / "maps.json").is_file() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise PhotoError(folder, "exists and holds no maps", "Move it away, or choose another --maps-dir.")
+        raise PhotoError(
+            folder, "exists already and is not a folder of maps", "Move it away, or choose another --maps-dir."
+        )
     try:
         with scratch_folder(folder.parent) as partial:
             yield partial

@@ -77,7 +77,7 @@ def read_photo(
         raise PhotoError(path, "there is no such file") from error
     except PermissionError as error:
         raise PhotoError(
-            path, "must not be read by you", "Check the permissions of the file and its folder."
+            path, "cannot be read: you do not have permission", "Check the permissions of the file and its folder."
         ) from error
     except OSError as error:
         if error.errno is not None:

@@ -56,7 +56,7 @@ class Decoded:
             if cicp[1] in (PQ, HLG):
                 self.cicp = cicp
             else:
-                self.warnings.append(f"The colours are taken for sRGB: the file's are not known ({error}).")
+                self.warnings.append(f"The file's colours are not known ({error}), so they are taken to be sRGB.")
 
     def take_resolution(self) -> None:
         """Let the EXIF data tell the resolution, in formats that have no other place for it."""
@@ -85,7 +85,7 @@ class Decoded:
 
         if lost := list(dict.fromkeys(self.lost)):
             more = f" and {len(lost) - MAX_LOST} more" if len(lost) > MAX_LOST else ""
-            self.warnings.append(f"The file holds more, which was dropped: {', '.join(lost[:MAX_LOST])}{more}.")
+            self.warnings.append(f"Some of what the file holds was dropped: {', '.join(lost[:MAX_LOST])}{more}.")
         channels = samples.shape[2]
         gray = channels <= 2
         alpha = np.ascontiguousarray(samples[..., -1]) if channels in (2, 4) else None

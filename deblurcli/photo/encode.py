@@ -79,7 +79,7 @@ def write_photo(
     photo, warnings = fit(stripped(photo, strip), known, description)
     bits = depth if depth != "auto" else max(bits for bits in known.depths if bits <= photo.depth)
     if depth == "auto" and bits < photo.depth:
-        warnings.append(f"{known.title} holds {bits} bits per channel: {photo.depth} were rounded.")
+        warnings.append(f"{known.title} holds {bits} bits per channel, so the photo's {photo.depth} were rounded.")
     try:
         with replacing(path, overwrite=overwrite) as file:
             samples = _samples(photo, _DTYPES[bits], gray=photo.gray and "gray" in known.holds)

@@ -44,7 +44,7 @@ def fit(photo: Photo, known: Format, description: str | None) -> tuple[Photo, li
     icc = photo.icc
     if icc and icc[16:20] == b"GRAY" and "icc" in known.holds and "gray" not in known.holds:
         photo = replace(photo, icc=None)
-        warnings.append(f"The colour profile was dropped: it is for gray, which {known.title} has not.")
+        warnings.append(f"The colour profile was dropped: it is for grayscale, which {known.title} does not have.")
     lost: list[Part] = []
     for part in known.cannot_carry:
         content = getattr(photo, part)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
 from contextlib import suppress
 from mmap import ACCESS_READ, mmap
 from typing import BinaryIO
@@ -19,12 +19,6 @@ from deblurcli.photo.formats.ifd import Buffer, Entry, Field, Header
 
 SOFTWARE, ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0131, 0x0112, 0x011A, 0x011B, 0x0128
 CENTIMETRES, INCHES = 3, 2
-IPTC_RESOURCE = 0x0404
-_OUT_OF_DATE = {0x03ED, IPTC_RESOURCE, 0x040C, 0x040F, 0x0422, 0x0424, 0x0425}
-"""Photoshop's resolution, captions, thumbnail, profile, EXIF, XMP, sum of the captions: elsewhere, or of no use now."""
-_SETTINGS = {0x03F3, 0x03F5, 0x03F8, 0x0400, 0x0402, 0x0406, 0x0408, 0x040A, 0x040D, 0x0411, 0x0414, 0x0419, 0x041A}
-_SETTINGS |= {0x041E, 0x0421, 0x0426, 0x0428, 0x042D, 0x0430, 0x043A, 0x043B, 0x2710}
-"""How Photoshop's windows and printers were set, which it writes into every file."""
 MARK = b"Exif\0\0"
 """What many formats have before an EXIF block."""
 STRIP_OFFSETS = (0x0111, 0x0144)
@@ -165,34 +159,6 @@ def sensible_dpi(x: float, y: float, *, unit: int = INCHES) -> tuple[float, floa
         return None
     scale = 2.54 if unit == CENTIMETRES else 1.0
     return float(x) * scale, float(y) * scale
-
-
-def photoshop_resource(iptc: bytes) -> bytes:
-    """IPTC records as Photoshop's image resource of them, which JPEG and PNG files hold."""
-    return b"8BIM" + struct.pack(">H2xI", IPTC_RESOURCE, len(iptc)) + iptc + bytes(len(iptc) % 2)
-
-
-def captions(data: bytes) -> bytes | None:
-    """The IPTC records among Photoshop's image resources; or the bytes themselves, if they are such records."""
-    found = dict(resources(data))
-    return found.get(IPTC_RESOURCE, data if data.startswith(b"\x1c") else None)
-
-
-def other_resources(numbers: Iterable[int]) -> list[str]:
-    """Names of those of Photoshop's image resources that are neither carried nor mere settings."""
-    return [f"Photoshop's {number:#06x}" for number in numbers if number not in _OUT_OF_DATE | _SETTINGS]
-
-
-def resources(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Number and content of each of Photoshop's image resources."""
-    position = 0
-    while data[position : position + 4] == b"8BIM" and position + 12 <= len(data):
-        (number,) = struct.unpack_from(">H", data, position + 4)
-        name = data[position + 6] + 1
-        position += 6 + name + name % 2
-        (length,) = struct.unpack_from(">I", data.ljust(position + 4, b"\0"), position)
-        yield number, data[position + 4 : position + 4 + length]
-        position += 4 + length + length % 2
 
 
 def as_text(comment: bytes) -> str:

@@ -56,6 +56,16 @@ def full_range(codes: Pixels, bits: int) -> Pixels:
     return table[codes]
 
 
+def from_video_range(codes: Pixels) -> Pixels:
+    """Codes of video's narrow range (16 is black, 235 white in 8 bits) → the full range of their type.
+
+    What is darker than black or lighter than white becomes black and white.
+    """
+    step = 2 ** (codes.dtype.itemsize * 8 - 8)
+    every = np.arange(np.iinfo(codes.dtype).max + 1, dtype=np.float32)
+    return to_codes((every - 16 * step) / np.float32(219 * step), codes.dtype)[codes]
+
+
 def srgb_to_linear(encoded: Array) -> Array:
     """sRGB-encoded [0, 1] → linear light [0, 1] (IEC 61966-2-1). Values outside are extended, not clipped."""
     low = encoded <= 0.04045

@@ -79,7 +79,7 @@ def defocus(
     height, width = picture.shape[:2]
     margin = math.ceil(1.5 * config.radius.largest) + 3
     if min(height, width) <= margin:
-        raise UsageError(f"{width} × {height} px are too few for a blur that reaches {margin} px", "Blur it less.")
+        raise UsageError(f"{width} × {height} px is too small for a blur that reaches {margin} px", "Use less blur.")
     photo = torch.from_numpy(picture.clip(0, 1)).permute(2, 0, 1).unsqueeze(0)
     photo = pad(photo, (margin,) * 4, mode="reflect")
     scene, tone = _scene(photo, config, generator), torch.ones(1)

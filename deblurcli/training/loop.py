@@ -208,7 +208,7 @@ def _mean(losses: list[Tensor], step: int) -> float:
     mean = float(torch.stack(losses).mean()) if losses else math.nan
     if losses and not math.isfinite(mean):
         raise DeblurError(
-            f"the loss is not a number any more at step {step}",
-            "What was saved before is untouched: go on from it with a lower learning rate (--set learning_rate=…).",
+            f"the loss stopped being a number at step {step}",
+            "What was saved before is untouched. Go on from there with a lower learning rate (--set learning_rate=…).",
         )
     return mean

@@ -66,15 +66,19 @@ def read_header(path: Path) -> Header:
     """
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such weights file", "'deblur weights list' shows what there is.")
     try:
+        if not path.is_file():
+            raise WeightsError(f"{path}: no such weights file", "'deblur weights list' shows what there is.")
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
+    except PermissionError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})", "Check the file's permissions.") from error
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: not a safetensors file ({error})", "Weights files end in .safetensors.") from error
     if metadata.get("format") != FORMAT:
-        raise WeightsError(f"{path}: a safetensors file, but not one of deblur's", "Its header names no network.")
+        raise WeightsError(
+            f"{path}: a safetensors file, but not one of deblur's", "Its header does not say which network it is for."
+        )
     try:
         header = Header(
             network=metadata["network"],

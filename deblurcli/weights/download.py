@@ -52,14 +52,14 @@ def download(url: str, file: BinaryIO, progress: Progress | None = None) -> None
                 raise WeightsError(f"{url}: {problem}", _hint(error)) from error
         except (HTTPException, OSError) as error:
             reason = error.reason if isinstance(error, URLError) else error
-            problem = f"cannot be had ({str(reason) or type(reason).__name__})"
+            problem = f"cannot be downloaded ({str(reason) or type(reason).__name__})"
             if isinstance(reason, ssl.SSLCertVerificationError):
                 raise WeightsError(f"{url}: {problem}", "Is the clock right? Is there a proxy in between?") from error
         if file.seek(0, os.SEEK_END) > have:
             pauses = iter(PAUSES)
         pause = next(pauses, None)
         if pause is None:
-            raise WeightsError(f"{url}: {problem}", f"Try again later: it goes on where it stopped. Or {MIRROR}.")
+            raise WeightsError(f"{url}: {problem}", f"Try again later: it resumes where it stopped. Or {MIRROR}.")
         time.sleep(pause)
 
 
@@ -102,7 +102,7 @@ def _write(file: BinaryIO, chunk: bytes) -> None:
         raise WeightsError(f"{file.name}: cannot be written ({error.strerror})", "Make room on the disk.") from error
 
 
-MIRROR = "name a mirror with --from, or in the environment with DEBLUR_MIRROR"
+MIRROR = "name a mirror with --from, or set DEBLUR_MIRROR to one"
 
 
 def _hint(error: HTTPError) -> str:

@@ -41,12 +41,13 @@ def fetch(row: Published, mirror: str | None = None, progress: Progress | None =
             came = _attempt(row, url, partial, progress)
     except OSError as error:
         raise WeightsError(
-            f"{partial.parent}: cannot be written ({error.strerror})", f"{FOLDER_VARIABLE} names another folder."
+            f"{partial.parent}: cannot be written ({error.strerror})",
+            f"Set {FOLDER_VARIABLE} to a folder that you can write to.",
         ) from error
     if not came:
         raise WeightsError(
             f"{url}: not the file that the authors of '{row.network}' published",
-            f"Its git blob id is not {row.blob}. A proxy or mirror may send something else.",
+            f"Its git blob id is not {row.blob}. A proxy or mirror may have sent something else.",
         )
     return row.path
 

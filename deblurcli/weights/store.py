@@ -130,8 +130,8 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        what = f"{folder}: cannot be made ({error.strerror})"
-        raise WeightsError(what, f"{FOLDER_VARIABLE} names another folder for weights.") from error
+        what = f"{folder}: cannot be created ({error.strerror})"
+        raise WeightsError(what, f"Set {FOLDER_VARIABLE} to a folder that you can write to.") from error
 
 
 @cache

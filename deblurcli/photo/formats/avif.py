@@ -13,11 +13,11 @@ from PIL import AvifImagePlugin
 from deblurcli.errors import PhotoError
 from deblurcli.photo.colour import bands
 from deblurcli.photo.decoded import Decoded, Samples
-from deblurcli.photo.formats.boxes import box, boxes, find
-from deblurcli.photo.formats.items import lost
+from deblurcli.photo.formats.boxes import box, boxes
+from deblurcli.photo.formats.items import as_seen, exif_item, in_meta, lost, properties
 from deblurcli.photo.formats.shape import Format
 from deblurcli.photo.formats.sniff import CONVERT, check_size
-from deblurcli.photo.metadata import orientation, unmarked
+from deblurcli.photo.metadata import unmarked
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import full_range, to_float
 
@@ -30,6 +30,7 @@ FORMAT = Format(
     resolution_in_exif=True,
 )
 _MAIN_ITEM = 1
+_DEPTHS = (8, 10, 10, 12)
 
 
 def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
@@ -37,7 +38,7 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     data = file.read()
     _refuse(path, data)
     file.seek(0)
-    image = AvifImagePlugin.AvifImageFile(file)  # reads the metadata, and turns rotation boxes into EXIF orientation
+    image = AvifImagePlugin.AvifImageFile(file)  # reads the metadata
     check_size(path, *image.size, len(image.getbands()), max_pixels)
     frames = getattr(image, "n_frames", 1)
     if frames > 1:  # imagecodecs would decode them all
@@ -46,14 +47,12 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     else:
         samples = imagecodecs.avif_decode(data)
         samples = samples[0] if samples.ndim == 4 else samples
-        samples = samples[_clean_aperture(data, *samples.shape[:2])]
-    exif = unmarked(image.info.get("exif"))
-    turn = orientation(exif) if exif else 1
-    decoded = Decoded(
-        "avif", samples, lost(data), image.info.get("icc_profile"), exif, image.info.get("xmp"), turn=turn
-    )
-    bits, decoded.cicp = _properties(data)
-    decoded.samples = full_range(samples, bits) if samples.dtype == np.uint16 else samples
+    known = properties(data)
+    samples = full_range(samples, _bits(data)) if samples.dtype == np.uint16 else samples
+    exif = exif_item(data) or unmarked(image.info.get("exif"))  # Pillow's has been written again, or may have been
+    icc, xmp = image.info.get("icc_profile"), image.info.get("xmp")
+    decoded = Decoded("avif", as_seen(samples, known), lost(data), icc, exif, xmp, turn=1)
+    decoded.cicp = next((struct.unpack_from(">HH", b, 4) for k, b in known if k == b"colr" and b[:4] == b"nclx"), None)
     decoded.take_cicp()
     decoded.take_resolution()
     if frames > 1:
@@ -62,64 +61,16 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
 
 
 def _refuse(path: Path, data: bytes) -> None:
-    meta = find(memoryview(data), b"meta")
-    iprp = meta and find(meta[4:], b"iprp")
+    iprp = in_meta(data, b"iprp")
     if iprp and sum(kind == b"ipma" for kind, _ in boxes(iprp)) > 1:
         hint = f"ImageMagick with libheif opens it. {CONVERT}"
-        raise PhotoError(path, "is an AVIF file of several property tables, which is not supported", hint)
+        raise PhotoError(path, "is an AVIF file with several property tables, which is not supported", hint)
 
 
-def _clean_aperture(data: bytes, height: int, width: int) -> tuple[slice, slice]:
-    """Rows and columns of the main picture that are meant to be seen (ISO/IEC 14496-12, 12.1.4); not turned yet."""
-    whole = slice(0, height), slice(0, width)
-    meta = find(memoryview(data), b"meta")
-    if meta is None:  # an image sequence
-        return whole
-    ipco, ipma, pitm = (find(meta[4:], *place) for place in ((b"iprp", b"ipco"), (b"iprp", b"ipma"), (b"pitm",)))
-    if not (ipco and ipma and pitm):
-        return whole
-    main = int.from_bytes(pitm[4:8] if pitm[0] else pitm[4:6], "big")
-    found = list(boxes(ipco))
-    for number in _of_item(ipma, main):
-        if 0 < number <= len(found) and found[number - 1][0] == b"clap":
-            numbers = struct.unpack_from(">IIIIiIiI", found[number - 1][1])
-            if 0 in numbers[1::2]:
-                return whole
-            w, h, x, y = (above / below for above, below in zip(numbers[::2], numbers[1::2], strict=True))
-            left, top = round((width - w) / 2 + x), round((height - h) / 2 + y)
-            rows, columns = slice(top, top + round(h)), slice(left, left + round(w))
-            inside = 0 <= top < rows.stop <= height and 0 <= left < columns.stop <= width
-            return (rows, columns) if inside else whole
-    return whole
-
-
-def _of_item(ipma: memoryview, item: int) -> list[int]:
-    """Numbers, from 1, of the properties that an item has."""
-    wide_ids, wide_numbers = ipma[0] > 0, bool(ipma[3] & 1)
-    (entries,) = struct.unpack_from(">I", ipma, 4)
-    position = 8
-    for _ in range(entries):
-        name, count = struct.unpack_from(">IB" if wide_ids else ">HB", ipma, position)
-        position += 5 if wide_ids else 3
-        numbers = struct.unpack_from(f">{count}{'H' if wide_numbers else 'B'}", ipma, position)
-        position += count * (2 if wide_numbers else 1)
-        if name == item:
-            return [number & (0x7FFF if wide_numbers else 0x7F) for number in numbers]
-    return []
-
-
-def _properties(data: bytes) -> tuple[int, tuple[int, int] | None]:
-    """Bits per channel, and the numbers of primaries and transfer characteristics."""
-    bits, cicp = 8, None
-    meta = find(memoryview(data), b"meta")
-    if meta is None:  # an image sequence
-        return bits, cicp
-    for kind, body in boxes(find(meta[4:], b"iprp", b"ipco") or memoryview(b"")):
-        if kind == b"av1C":
-            bits = max(bits, (8, 10, 10, 12)[body[2] >> 5 & 3])
-        elif kind == b"colr" and body[:4] == b"nclx" and cicp is None:
-            cicp = struct.unpack_from(">HH", body, 4)
-    return bits, cicp
+def _bits(data: bytes) -> int:
+    """Bits per channel. Of a picture in tiles, only they state it."""
+    found = boxes(in_meta(data, b"iprp", b"ipco") or memoryview(b""))
+    return max((_DEPTHS[body[2] >> 5 & 3] for kind, body in found if kind == b"av1C"), default=8)
 
 
 def write(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> list[str]:

@@ -45,7 +45,7 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     depths = {stream[42 + 3 * n] for n in range(channels)}
     bits = max(depths) + 1
     if len(depths) > 1 or bits > 16 or channels > 4:
-        raise PhotoError(path, f"is a JPEG 2000 file of a kind that is not supported ({channels} channels)", CONVERT)
+        raise PhotoError(path, f"is a kind of JPEG 2000 file that is not supported ({channels} channels)", CONVERT)
     samples = full_range(imagecodecs.jpeg2k_decode(data), bits)
     return Decoded("jp2", samples, parts, icc, exif, xmp, iptc=iptc)
 

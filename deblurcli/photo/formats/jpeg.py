@@ -13,16 +13,14 @@ from deblurcli.photo.colour import cmyk_to_rgb
 from deblurcli.photo.decoded import Decoded, Samples
 from deblurcli.photo.formats import pillow
 from deblurcli.photo.formats.gain_map import joined, read_gain_map, turned
+from deblurcli.photo.formats.photoshop import CAPTIONS, not_carried, resource
 from deblurcli.photo.formats.segments import JpegFile, behind_picture, holds_video, open_jpeg, segment, with_end
 from deblurcli.photo.formats.shape import Format, Parts
 from deblurcli.photo.formats.sniff import check_size
 from deblurcli.photo.metadata import (
     DAMAGED,
-    IPTC_RESOURCE,
     MARK,
     orientation,
-    other_resources,
-    photoshop_resource,
     xmp_with_length,
     xmp_without_item,
 )
@@ -75,16 +73,16 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
         if pictures > 1 + (decoded.gain_map is not None):
             decoded.further = "The file holds further pictures, such as views or a preview"
     elif behind and behind.picture:
-        decoded.further = "The file holds further pictures behind the first"
+        decoded.further = "The file holds further pictures after the first"
     elif behind and behind.rest:
-        decoded.warnings.append(f"{behind.rest} bytes behind the picture were dropped: they are of no known kind.")
+        decoded.warnings.append(f"{behind.rest} bytes after the picture were dropped: nobody knows what they are.")
     decoded.xmp = decoded.xmp and without_motion(decoded.xmp)
     extension = parts.take_all("APP1 http://ns.adobe.com/xmp/extension/")
     decoded.xmp_extension = joined_extension(map(bytes, extension))
     if extension and decoded.xmp_extension is None:
         decoded.warnings.append("The extended part of the XMP data is damaged and was dropped.")
     _turn_gain_map(decoded)
-    decoded.iptc = image.info.get("photoshop", {}).get(IPTC_RESOURCE)
+    decoded.iptc = image.info.get("photoshop", {}).get(CAPTIONS)
     decoded.comment = parts.take("COM")
     return decoded
 
@@ -130,7 +128,7 @@ def _named(image: JpegFile) -> Iterator[tuple[str, bytes]]:
     for name, data in image.applist:
         introduction = data[:40].split(b"\0")[0].decode("latin-1") if name != "COM" else ""
         yield f"{name} {introduction}".strip() if introduction.isprintable() else name, data
-    yield from ((name, b"") for name in other_resources(image.info.get("photoshop", {})))
+    yield from ((name, b"") for name in not_carried(image.info.get("photoshop", {})))
 
 
 def joined_extension(segments: Iterable[bytes]) -> bytes | None:
@@ -149,7 +147,7 @@ def metadata_segments(iptc: bytes | None, xmp_extension: bytes | None) -> bytes:
     """Segments for IPTC captions (each record in one of them is small) and for an extended XMP packet."""
     found = []
     if iptc:
-        found.append(segment(0xED, b"Photoshop 3.0\0" + photoshop_resource(iptc)))
+        found.append(segment(0xED, b"Photoshop 3.0\0" + resource(CAPTIONS, iptc)))
     if xmp_extension:
         name = hashlib.md5(xmp_extension, usedforsecurity=False).hexdigest().upper().encode()
         for start in range(0, len(xmp_extension), EXTENSION_STEP):

@@ -42,7 +42,7 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     header = read_header(bytes(stream[:1024]))
     check_size(path, header.width, header.height, header.channels, max_pixels)
     if header.gray and header.space:
-        raise PhotoError(path, "is gray with a curve of its own, which is not supported", CONVERT)
+        raise PhotoError(path, "is a gray picture with a tone curve of its own, which is not supported", CONVERT)
     icc = profile_of(header.space) if header.space else _embedded_profile(path, data) if header.profile else None
     exif = parts.take("Exif") or b""
     exif = exif[4 + int.from_bytes(exif[:4], "big") :]

@@ -40,7 +40,7 @@ def _samples(path: Path, image: ImageFile) -> Samples:
     if image.mode == "P":
         source = image.convert("RGBA" if "transparency" in image.info else "RGB")
     elif image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
-        raise PhotoError(path, f"has pixels of a kind that is not supported ({image.mode})", CONVERT)
+        raise PhotoError(path, f"has a pixel format that is not supported ({image.mode})", CONVERT)
     width, height = source.size
     samples = np.empty((height, width, len(source.getbands())), np.uint8)
     for rows in bands(height):

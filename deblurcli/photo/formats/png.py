@@ -16,12 +16,14 @@ import numpy as np
 
 from deblurcli.errors import PhotoError
 from deblurcli.photo.decoded import Decoded, Samples
+from deblurcli.photo.formats.photoshop import CAPTIONS, captions, resource
 from deblurcli.photo.formats.shape import Format, Parts
 from deblurcli.photo.formats.sniff import BILEVEL, COPY_AGAIN, check_length, check_size
 from deblurcli.photo.limits import LARGEST_PART, MAX_CHUNKS, MAX_PARTS, MAX_TEXTS
-from deblurcli.photo.metadata import as_text, captions, photoshop_resource, sensible_dpi
+from deblurcli.photo.metadata import as_text, sensible_dpi
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.profiles import SRGB_CURVE, Space, means_colours, profile_of
+from deblurcli.photo.transfer import from_video_range
 
 FORMAT = Format(
     "PNG",
@@ -80,7 +82,7 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
         else:
             others.append((name.decode("latin-1"), bytes(body)))
     if too_many:
-        warnings.append(f"{too_many} PNG text fields were dropped: {MAX_TEXTS} are kept.")
+        warnings.append(f"{too_many} PNG text fields were dropped: only the first {MAX_TEXTS} are kept.")
     _check_pixels(path, picture)
     # libpng sees nothing but the picture: it would complain about odd metadata on the user's terminal.
     encoded = b"".join(picture)
@@ -94,6 +96,11 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None) -> Decoded:
     if profile is not None:
         _, _, rest = profile.partition(b"\0")
         decoded.icc = _inflate(rest[1:], "colour profile", warnings)
+    if cicp and len(cicp) == 4 and not cicp[3]:
+        has_alpha = decoded.samples.ndim == 3 and decoded.samples.shape[2] in (2, 4)
+        colours = decoded.samples[..., :-1] if has_alpha else decoded.samples
+        colours[:] = from_video_range(colours)
+        warnings.append("Its values were in the narrow range that video uses; they now use the full range.")
     if cicp and len(cicp) == 4 and (decoded.icc is None or means_colours(cicp[0], cicp[1])):
         # It ranks above the profile, which is for programs that do not know it (PNG, third edition, 4.3).
         decoded.icc, decoded.cicp = None, (cicp[0], cicp[1])
@@ -115,12 +122,12 @@ def _check_header(path: Path, file: BinaryIO, max_pixels: int | None) -> None:
     if len(head) < HEADER_END:
         raise PhotoError(path, "is cut short", COPY_AGAIN)
     if head[12:16] != b"IHDR":
-        raise PhotoError(path, "is damaged: it does not begin with its size", COPY_AGAIN)
+        raise PhotoError(path, "is damaged: its header is missing", COPY_AGAIN)
     width, height, depth, colour, *methods = struct.unpack_from(">IIBBBBB", head, 16)
     if (depth, colour) == (1, 0):
         raise PhotoError(path, *BILEVEL)
     if depth not in _DEPTHS.get(colour, ()) or methods[:2] != [0, 0] or methods[2] > 1:
-        raise PhotoError(path, "is damaged: there is no PNG file of such pixels", COPY_AGAIN)
+        raise PhotoError(path, "is damaged: no PNG file has pixels of this kind", COPY_AGAIN)
     check_size(path, width, height, _CHANNELS[colour], max_pixels)
     check_length(path, length, width, height)
 
@@ -140,7 +147,7 @@ def _check_pixels(path: Path, picture: list[bytes | memoryview]) -> None:
             left -= len(inflater.decompress(data, INFLATED))
             data = inflater.unconsumed_tail
     if left < 0:
-        raise PhotoError(path, "is damaged: it holds more than its pixels", COPY_AGAIN)
+        raise PhotoError(path, "is damaged: it holds more than pixels of its size", COPY_AGAIN)
     if not inflater.eof:
         raise PhotoError(path, "is cut short", COPY_AGAIN)
 
@@ -198,7 +205,7 @@ def write(file: BinaryIO, samples: Samples, photo: Photo, quality: int) -> list[
     if photo.xmp:
         file.write(_chunk(b"iTXt", XMP_KEYWORD + b"\0\0\0\0\0" + photo.xmp))
     if photo.iptc:
-        wrapped = photoshop_resource(photo.iptc)
+        wrapped = resource(CAPTIONS, photo.iptc)
         lines = "\n".join(wrap(wrapped.hex(), 72))
         file.write(_text_chunk(IPTC_KEYWORD, f"\niptc\n{len(wrapped):8}\n{lines}\n"))
     if photo.comment:
@@ -233,7 +240,7 @@ def _chunks(path: Path, data: bytes, warnings: list[str]) -> Iterator[tuple[byte
             warnings.append(f"The {name.decode('latin-1')} part of the PNG file is damaged and was dropped.")
         else:
             raise PhotoError(
-                path, f"is damaged: the check sum of its {name.decode('latin-1')} part is wrong", COPY_AGAIN
+                path, f"is damaged: the checksum of its {name.decode('latin-1')} part is wrong", COPY_AGAIN
             )
         position = end + 4
         ancillary += name[:1].islower()

@@ -10,6 +10,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+import numpy as np
 import rawpy
 
 from deblurcli.arrays import Pixels
@@ -23,8 +24,8 @@ from deblurcli.photo.formats.sniff import COPY_AGAIN, DEVELOP, check_size
 from deblurcli.photo.profiles import SPACES, SRGB_CURVE, icc_profile
 from deblurcli.photo.raw_look import Look, luminance, luminance_of_preview
 
-XMP, IPTC, JPEG_FROM_RAW, BASELINE_EXPOSURE = 700, 33723, 0x2E, 50730
-_NOT_CARRIED = {34377: "Photoshop's image resources", 52545: "Content Credentials (C2PA)"}
+XMP, IPTC, JPEG_FROM_RAW, DNG_VERSION, BASELINE_EXPOSURE = 700, 33723, 0x2E, 50706, 50730
+_NOT_CARRIED = {34377: "Photoshop data", 52545: "Content Credentials (C2PA)"}
 CANON_CR3 = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 # LibRaw's flip counts otherwise: → the EXIF orientation that means the same.
 _ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
@@ -70,9 +71,9 @@ class RawSettings:
         known = {"look": LOOKS, "space": SPACES, "white_balance": WHITE_BALANCES, "highlights": HIGHLIGHTS}
         for name, values in known.items():
             if getattr(self, name) not in values:
-                raise UsageError(f"raw: {name} is one of {', '.join(values)}, not {getattr(self, name)}")
+                raise UsageError(f"raw: {name} must be one of {', '.join(values)}, not {getattr(self, name)}")
         if not -8 <= self.exposure <= 8:
-            raise UsageError(f"raw: exposure is between -8 and 8 stops, not {self.exposure:g}")
+            raise UsageError(f"raw: exposure must be between -8 and 8 stops, not {self.exposure:g}")
 
 
 def read(path: Path, file: BinaryIO, max_pixels: int | None, settings: RawSettings = RawSettings()) -> Decoded:
@@ -84,11 +85,12 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None, settings: RawSettin
     with _libraw_errors(path), rawpy.imread(str(path)) as raw:
         check_size(path, raw.sizes.raw_width, raw.sizes.raw_height, 1, max_pixels)
         turn = _ORIENTATIONS.get(raw.sizes.flip, 1)
+        crop = _crop(raw.sizes, 2 if settings.half else 1)
         raw.unpack()
         white_balance = settings.white_balance
         if white_balance == "camera" and not any(raw.camera_whitebalance):
             white_balance = "daylight"
-            warnings.append("The camera noted no white balance: that for daylight was taken.")
+            warnings.append("The camera recorded no white balance, so daylight was used.")
         curve = SPACES[settings.space].curve
         white_levels: Sequence[int] = raw.camera_white_level_per_channel or (0,)
         samples = raw.postprocess(
@@ -106,6 +108,8 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None, settings: RawSettin
             user_flip=0,
         )
         preview = _preview(raw)
+    if _is_dng(file):
+        samples = np.ascontiguousarray(samples[crop])
     if settings.look == "camera":
         shown = None if preview is None else luminance_of_preview(preview)
         if shown is None:
@@ -128,12 +132,31 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None, settings: RawSettin
     return decoded
 
 
+def _is_dng(file: BinaryIO) -> bool:
+    with mmap(file.fileno(), 0, access=ACCESS_READ) as data, suppress(*metadata.DAMAGED):
+        header = ifd.read_header(data, raw=True)
+        return DNG_VERSION in dict(ifd.entries(data, header, header.offset))
+    return False
+
+
+def _crop(sizes: Any, step: int) -> tuple[slice, slice]:
+    """Rows and columns of a developed picture that its file says are to be shown; not turned yet.
+
+    The rim beyond is there only so that a mosaic can be worked out up to the edge. LibRaw knows of it but keeps it.
+    """
+    top, left = sizes.crop_top_margin - sizes.top_margin, sizes.crop_left_margin - sizes.left_margin
+    bottom, right = top + sizes.crop_height, left + sizes.crop_width
+    if sizes.pixel_aspect != 1 or not (0 <= top < bottom <= sizes.height and 0 <= left < right <= sizes.width):
+        return slice(None), slice(None)
+    return slice(top // step, bottom // step), slice(left // step, right // step)
+
+
 @contextmanager
 def _libraw_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (rawpy.LibRawFileUnsupportedError, rawpy.NotSupportedError) as error:
-        what = "is a camera raw file of a kind that is not supported, or none in spite of its name"
+        what = "is a kind of camera raw file that is not supported, or not a raw file at all despite its name"
         raise PhotoError(path, what, DEVELOP) from error
     except rawpy.LibRawIOError as error:
         raise PhotoError(path, "is a camera raw file that is damaged or cut short", COPY_AGAIN) from error

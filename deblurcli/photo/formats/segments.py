@@ -80,12 +80,12 @@ def check_segments(path: Path, file: BinaryIO) -> int:
             found = _MARKER.search(data, position, position + MAX_GAP)
             if found is None:
                 if position + MAX_GAP < len(data):
-                    raise PhotoError(path, "is damaged: between its segments is something else", COPY_AGAIN)
+                    raise PhotoError(path, "is damaged: there is something unexpected between its parts", COPY_AGAIN)
                 return 0
             gap += found.start(1) - position
             position, kind = found.end(), found[1][0]
             if gap > MAX_GAP:
-                raise PhotoError(path, "is damaged: between its segments is something else", COPY_AGAIN)
+                raise PhotoError(path, "is damaged: there is something unexpected between its parts", COPY_AGAIN)
             if position > LARGEST_METADATA:
                 raise PhotoError(path, f"has more than {LARGEST_METADATA / 1e6:.0f} MB of metadata", STRIP)
             if kind == START_OF_SCAN:
@@ -184,7 +184,9 @@ def _check_scans(path: Path, data: mmap, start: int) -> None:
     end = data.find(END_OF_IMAGE, start)
     scans = re.finditer(b"\xff\xda", data if end < 0 else memoryview(data)[:end])
     if sum(1 for found in islice(scans, MAX_SCANS * 1000) if found.start() >= start) > MAX_SCANS:
-        raise PhotoError(path, f"has more than {MAX_SCANS} scans, each of which takes as long as a photo", COPY_AGAIN)
+        raise PhotoError(
+            path, f"has more than {MAX_SCANS} scans, each of which takes as long to decode as a whole photo", COPY_AGAIN
+        )
 
 
 def segment(kind: int, body: bytes) -> bytes:

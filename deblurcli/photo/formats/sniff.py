@@ -18,14 +18,14 @@ READABLE_SUFFIXES = RAW_SUFFIXES | {
     *(".avif", ".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".jpf", ".jpx"),
 }
 
-READABLE = "Readable are JPEG, PNG, TIFF, WebP, BMP, AVIF, HEIC, JPEG XL, JPEG 2000 and camera raw."
+READABLE = "deblur reads JPEG, PNG, TIFF, WebP, BMP, AVIF, HEIC, JPEG XL, JPEG 2000 and camera raw."
 CONVERT = "Convert it to TIFF, PNG or JPEG first."
 DEVELOP = "Develop it to a 16-bit TIFF first, with a raw converter such as darktable or RawTherapee."
 BILEVEL = (
-    "is black and white (1 bit per pixel): without levels between them, there is no blur to remove",
-    "Scan or export it in levels of gray.",
+    "is black and white (1 bit per pixel): without grays in between, there is no blur to remove",
+    "Scan or export it in grayscale.",
 )
-COPY_AGAIN = "Copy or download it again from where it came."
+COPY_AGAIN = "Copy or download it again from the original source."
 
 _READABLE = {
     b"\xff\xd8\xff": "jpeg",
@@ -97,7 +97,7 @@ def _brand(head: bytes) -> str | None:
 def check_size(path: Path, width: int, height: int, channels: int, max_pixels: int | None) -> None:
     """Refuse, before anything is decoded, sizes that no photo has. Raises PhotoError."""
     if width < 1 or height < 1:
-        raise PhotoError(path, f"is damaged: it claims to be {width} × {height} pixels large", COPY_AGAIN)
+        raise PhotoError(path, f"is damaged: it claims to be {width} × {height} pixels in size", COPY_AGAIN)
     if max_pixels is not None and width * height > max_pixels:
         raise PhotoError(
             path,
@@ -112,7 +112,7 @@ def check_length(path: Path, length: int, width: int, height: int) -> None:
     """Refuse, before it is read into memory, a file that is far too long for its pixels. Raises PhotoError."""
     largest = width * height * MAX_PIXEL_BYTES + LARGEST_METADATA
     if length > largest:
-        what = f"is {length / 1e6:.0f} MB long, too much for {width} × {height} pixels"
+        what = f"is {length / 1e6:.0f} MB long, far too much for {width} × {height} pixels"
         raise PhotoError(path, what, "Save it again with another program.")
 
 

@@ -16,7 +16,7 @@ from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffPage, TiffPages
 from deblurcli.errors import PhotoError
 from deblurcli.photo import colour, metadata
 from deblurcli.photo.decoded import Decoded, Samples
-from deblurcli.photo.formats import ifd
+from deblurcli.photo.formats import ifd, photoshop
 from deblurcli.photo.formats.shape import Format
 from deblurcli.photo.formats.sniff import BILEVEL, CONVERT, COPY_AGAIN, check_size
 from deblurcli.photo.limits import LARGEST_TILE, MAX_TILES
@@ -38,6 +38,8 @@ _CARRIED = {XMP, IPTC, RESOURCES, ICC, metadata.ORIENTATION, 282, 283, 296}
 _STORAGE = {254, 255, *range(256, 260), *range(262, 267), 273, *range(277, 282), 284, *range(288, 294), 297, 317, 320}
 _STORAGE |= {*range(321, 326), *range(330, 335), *range(336, 344), 347, *range(512, 522), *range(529, 533)}
 _STORAGE |= {50674, 50838, 50839, 59932}  # what tifffile and ImageJ keep, and padding
+_TITLES: dict[int, str] = dict.fromkeys((33550, 33922, 34264, 34735, 34736, 34737), "map coordinates")
+_TITLES |= {37724: "Photoshop's layers", 52545: "Content Credentials"}
 BUFFER = 2**24
 """Bytes of compressed strips or tiles that are read ahead."""
 JPEG_CODECS = (6, 7, 34892)
@@ -149,14 +151,14 @@ def _refuse(path: Path, page: TiffPage, max_pixels: int | None) -> None:
     name = getattr(page.photometric, "name", str(page.photometric))
     colours = _COLOURS.get(page.photometric)  # type: ignore[call-overload]
     if colours is None or colours > page.samplesperpixel or page.imagedepth != 1:
-        raise PhotoError(path, f"is a TIFF file of a kind that is not supported ({name})", CONVERT)
+        raise PhotoError(path, f"is a kind of TIFF file that is not supported ({name})", CONVERT)
     if page.bitspersample == 1 and page.photometric != PHOTOMETRIC.PALETTE:
         raise PhotoError(path, *BILEVEL)
     if page.photometric == PHOTOMETRIC.YCBCR and page.compression not in JPEG_CODECS:
-        raise PhotoError(path, "is a TIFF file of a kind that is not supported (YCbCr without JPEG)", CONVERT)
+        raise PhotoError(path, "is a kind of TIFF file that is not supported (YCbCr without JPEG)", CONVERT)
     if page.dtype is None or page.dtype.kind not in "ubf" or page.dtype == np.uint64:
         kind = page.dtype or f"{page.bitspersample} bits"
-        raise PhotoError(path, f"holds numbers of a kind that is not supported ({kind})", CONVERT)
+        raise PhotoError(path, f"has a pixel format that is not supported ({kind})", CONVERT)
     tiles = math.prod(page.chunked)
     if tiles > MAX_TILES:
         raise PhotoError(path, f"is cut into {tiles} strips or tiles, more than the limit of {MAX_TILES}", CONVERT)
@@ -192,15 +194,18 @@ def _read_metadata(path: Path, file: BinaryIO, tiff: tifffile.TiffFile, page: Ti
 def _captions(data: mmap, offset: int) -> bytes | None:
     """IPTC captions where the standard has them, or Photoshop, whichever has more: programs cut the former."""
     plain, resources = (metadata.bytes_of_tiff(data, tag, offset) for tag in (IPTC, RESOURCES))
-    inside = metadata.captions(resources) if resources else None
+    inside = photoshop.captions(resources) if resources else None
     return max(filter(None, (plain, inside)), key=len, default=None)
 
 
 def _lost(page: TiffPage) -> Iterator[str]:
     """Names of a page's tags that are neither carried nor a matter of how its pixels are stored."""
-    yield from (tag.name for tag in page.tags if not _is_known(tag.code))
+    for tag in page.tags:
+        if not _is_known(tag.code):
+            name = f"TIFF tag {tag.code}" if tag.name.isdecimal() else tag.name
+            yield f"{_TITLES[tag.code]} ({name})" if tag.code in _TITLES else name
     if RESOURCES in page.tags:
-        yield from metadata.other_resources(n for n, _ in metadata.resources(bytes(page.tags[RESOURCES].value)))
+        yield from photoshop.not_carried(n for n, _ in photoshop.resources(bytes(page.tags[RESOURCES].value)))
 
 
 def _is_known(code: int) -> bool:
@@ -216,7 +221,7 @@ def _native_depth(path: Path, page: TiffPage, samples: Samples) -> Samples:
     if samples.dtype == bool:
         samples = samples.view(np.uint8)
     if samples.dtype not in (np.uint8, np.uint16):
-        raise PhotoError(path, f"holds numbers of a kind that is not supported ({samples.dtype})", CONVERT)
+        raise PhotoError(path, f"has a pixel format that is not supported ({samples.dtype})", CONVERT)
     if page.bitspersample < samples.dtype.itemsize * 8 and page.photometric != PHOTOMETRIC.PALETTE:
         return full_range(samples, page.bitspersample)
     return samples
@@ -243,12 +248,12 @@ def _to_rgb(page: TiffPage, samples: Samples, decoded: Decoded) -> Samples:
     if alpha is None:
         return colours
     if alpha.dtype != colours.dtype:
-        decoded.warnings.append("The alpha channel was dropped: its depth is not that of the colours.")
+        decoded.warnings.append("The alpha channel was dropped: its bit depth differs from that of the colours.")
         return colours
     if page.extrasamples and EXTRASAMPLE.ASSOCALPHA in page.extrasamples:
         joined = np.concatenate([colours, alpha], axis=2)
         colour.unpremultiply(joined)
-        decoded.warnings.append("The colours were divided by alpha (they were stored premultiplied).")
+        decoded.warnings.append("The colours were stored multiplied by alpha (premultiplied); that was undone.")
         return joined
     untouched = np.may_share_memory(colours, samples) and samples.shape[2] == colours.shape[2] + 1
     return samples if untouched else np.concatenate([colours, alpha], axis=2)

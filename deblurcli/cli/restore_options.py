@@ -1,0 +1,259 @@
+"""The options of ``deblur PHOTO -o OUT``, section by section."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deblurcli.cli.defaults import use_defaults
+from deblurcli.cli.options import (
+    SCALES_HELP,
+    AreaType,
+    BokehType,
+    LocalPath,
+    ScalesType,
+    ShardType,
+    TileType,
+)
+from deblurcli.cli.sections import ENGINE, EVERYDAY, FILES, LOOK, MANY, WHERE, Sectioned, all_of
+
+MAPS_SCALES = ("1", "1/2", "1/4", "1/8", "1/16")
+BESIDE = "beside"  # where nothing else is said
+DEPTHS: dict[str, Any] = {"auto": "auto", "8": 8, "16": 16, "32": 32}
+
+
+def which_options(command: Any) -> Any:
+    """The options that say which photos are restored."""
+    return all_of(
+        command,
+        click.option("--recursive", is_flag=True, help="Include subfolders, and keep the folder tree."),
+        click.option(
+            "--twins",
+            type=click.Choice(["raw", "developed", "both"]),
+            default="raw",
+            show_default=True,
+            help="Which to restore where a camera wrote a raw file and a picture of the same name.",
+        ),
+        click.option("--skip-existing", is_flag=True, help="Skip photos that were finished with the same options."),
+        click.option("--shard", type=ShardType(), help="Do part K of N only, for N runs side by side, e.g. 3/16."),
+        click.option("--dry-run", is_flag=True, help="Only list what would be restored, and to where."),
+        title=MANY,
+    )
+
+
+def picture_options(command: Any) -> Any:
+    """The options that say what the result is like."""
+    command = all_of(
+        command,
+        click.option(
+            "--tile",
+            type=TileType(),
+            default="auto",
+            help="Side of the tiles that large photos are cut into; auto chooses what fits into memory.",
+        ),
+        click.option("--scales", type=ScalesType(), default="auto", help=SCALES_HELP),
+        title=ENGINE,
+    )
+    command = all_of(
+        command,
+        click.option(
+            "--amount",
+            type=click.FloatRange(0, 1.5),
+            default=1.0,
+            show_default=True,
+            help="Blend with the original: 0 is the original, 1 the fully restored photo; up to 1.5 exaggerates.",
+        ),
+        click.option(
+            "--format",
+            type=click.Choice(["jpeg", "png", "tiff", "webp", "avif", "jxl", "bmp"]),
+            help="Output format, whatever the suffix.",
+        ),
+        click.option(
+            "--depth",
+            type=click.Choice(list(DEPTHS)),
+            default="auto",
+            help="Bits per channel of the output; 32 is float TIFF, not clipped.  [default: auto, as the input]",
+        ),
+        click.option(
+            "--quality",
+            type=click.IntRange(1, 100),
+            default=95,
+            show_default=True,
+            help="Quality of JPEG, WebP, AVIF and JPEG XL.",
+        ),
+        title=EVERYDAY,
+    )
+    return all_of(
+        command,
+        click.option(
+            "--export-maps",
+            is_flag=True,
+            help="Also write maps of what the network chose at each pixel, to OUTPUT.maps/: all that it has.",
+        ),
+        click.option(
+            "--maps",
+            metavar="NAME,NAME...",
+            help="Export only these maps, e.g. blur_radius or defocus,mu. An unknown name lists all of them.",
+        ),
+        click.option(
+            "--maps-scale",
+            type=click.Choice(MAPS_SCALES),
+            default="1/4",
+            show_default=True,
+            help="Scale of exported maps with many planes, averaged over blocks; maps with one plane keep every pixel.",
+        ),
+        click.option(
+            "--maps-dir", type=LocalPath(path_type=Path), help="Folder to put the maps' folders in.  [default: beside]"
+        ),
+        title=LOOK,
+    )
+
+
+def where_options(command: Any) -> Any:
+    """The options that say where in a photo something is done."""
+    return all_of(
+        command,
+        click.option(
+            "--keep-bokeh",
+            type=BokehType(),
+            default="auto",
+            help="Leave alone what is blurred wider than PX, a radius in pixels: soft backgrounds are often meant "
+            "to be soft. auto is 1 % of the longer side, 6 px at least, and more where all is blurred; strict, or no "
+            "value, is 0.3 %; off restores everything.  [default: auto, or off with --mask or --region]",
+        ),
+        click.option(
+            "--mask",
+            type=LocalPath(path_type=Path),
+            metavar="FILE",
+            help="Restore where this picture is white or opaque, not where it is black or transparent; any size.",
+        ),
+        click.option(
+            "--region",
+            type=AreaType(),
+            help="Restore only this part, in pixels or percent of the photo as displayed, e.g. 25%,25%,50%,50%.",
+        ),
+        title=WHERE,
+    )
+
+
+def limit_options(command: Any) -> Any:
+    """The option that says what is too large."""
+    return all_of(
+        command,
+        click.option(
+            "--max-pixels",
+            type=click.IntRange(1),
+            metavar="N",
+            help="Refuse photos with more pixels than this (200 million).",
+        ),
+        title=FILES,
+    )
+
+
+def name_options(command: Any) -> Any:
+    """The options that say where results go and how they are called."""
+    command = all_of(
+        command,
+        click.option("--suffix", metavar="TEXT", help="Add this to the photos' names, e.g. --suffix=-sharp."),
+        click.option(
+            "--template",
+            metavar="TEXT",
+            help="How to name results, using {stem} {suffix} {network} {tag} {date}, e.g. '{date}/{stem}-{network}'.",
+        ),
+        title=MANY,
+    )
+    return all_of(
+        command,
+        click.option(
+            "-o",
+            "--output",
+            type=click.Path(),
+            help="File, or folder for several photos, or - for standard output. The suffix decides the format.  "
+            "[default: NAME-deblurred beside it]",
+        ),
+        click.option("--overwrite", is_flag=True, help="Replace existing outputs. Originals are never replaced."),
+        click.option(
+            "--profile",
+            metavar="NAME",
+            is_eager=True,
+            expose_value=False,
+            callback=use_defaults,
+            help="Use the defaults that deblur.toml has under this name; none uses no such file.",
+        ),
+        title=EVERYDAY,
+    )
+
+
+def run_options(command: Any) -> Any:
+    """The options that say how a run goes on and what it tells."""
+    command = all_of(
+        command,
+        click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more, even when stderr is not a terminal."),
+        title=EVERYDAY,
+    )
+    command = all_of(
+        command,
+        click.option("--jobs", type=click.IntRange(1), metavar="N", help="How many photos to work on at a time."),
+        click.option(
+            "--cluster",
+            type=click.Choice(["ray"]),
+            help="Use the machines of a Ray cluster; RAY_ADDRESS may say which.",
+        ),
+        click.option("--fail-fast", is_flag=True, help="Start no more photos once one has failed."),
+        click.option(
+            "--report",
+            "report_file",
+            type=LocalPath(),
+            metavar="FILE",
+            help="Write a list of what failed or was not started; @FILE takes it up.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="One JSON line per photo on stdout."),
+        title=MANY,
+    )
+    return all_of(
+        command,
+        click.option(
+            "--compile",
+            is_flag=True,
+            help="Compile the network first: this takes a minute and pays from hundreds of megapixels on. Needs "
+            "PyTorch and a C++ compiler.",
+        ),
+        title=ENGINE,
+    )
+
+
+def look_options(command: Any) -> Any:
+    """The option for looking at what was done."""
+    return all_of(
+        command,
+        click.option(
+            "--compare",
+            type=LocalPath(path_type=Path),
+            is_flag=False,
+            flag_value=BESIDE,
+            metavar="[=FILE]",
+            help="Also make a picture of before and after, NAME.before-after.png beside the output; of several photos "
+            "a page of all of them, index.html in the output folder.",
+        ),
+        title=LOOK,
+    )
+
+
+class RestoreCommand(Sectioned):
+    """Knows options whose value may be left out.
+
+    Of ``--compare`` it comes after an equals sign: else ``--compare photo.jpg`` would take the photo for its file.
+    ``--keep-bokeh photo.jpg`` is told by what comes next.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does."""
+        end = args.index("--") if "--" in args else len(args)
+        given = [f"{arg}={BESIDE}" if arg == "--compare" else arg for arg in args[:end]]
+        for nth, (arg, following) in enumerate(zip(given, [*given[1:], ""], strict=True)):
+            if arg == "--keep-bokeh" and not BokehType.is_one(following):
+                given[nth] = "--keep-bokeh=strict"
+        return super().parse_args(ctx, given + args[end:])

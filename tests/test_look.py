@@ -88,9 +88,9 @@ def test_parts_keep_the_bokeh_that_the_whole_keeps(default: Deblurrer) -> None:
     # More than what is looked at as a whole; in focus on the left, far out of it on the right.
     photo = Photo(np.concatenate([LEAVES, LEAVES[::-1], *[blurred(LEAVES, 9)] * 2], axis=1))
     regions = [Region(200, 300, 96, 128), Region(200, 2300, 160, 160), Region(0, 1500, 96, 96)]
-    whole = default.restore(photo)
+    whole = default.restore(photo, keep_bokeh=9.0)
     assert 0.3 < whole.bokeh < 0.7
-    parts = default.parts(photo, regions)
+    parts = default.parts(photo, regions, keep_bokeh=9.0)
     for part in parts:
         difference = np.abs(part.after.astype(int) - whole.photo.pixels[part.region.slices])
         assert difference.mean() < 1

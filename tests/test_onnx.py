@@ -371,4 +371,4 @@ def test_export_for_darktable(tmp_path: Path) -> None:
     assert again.returncode == 1 and "exists already" in again.stderr
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
     wrong = export("-o", str(tmp_path / "tiny.zip"))
-    assert wrong.returncode == 2 and "ends in .onnx" in wrong.stderr
+    assert wrong.returncode == 2 and "has to end in .onnx" in wrong.stderr

@@ -348,7 +348,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert header.recipe["events"] == [{"step": 20, "loss.ssim": 0.1}, {"step": 20, "cooldown": 2}]
     assert header.data[0]["source"] == "photos"
     for wrong, words in (
-        (("--weights", tmp_path / "run/last.safetensors"), "has begun"),
+        (("--weights", tmp_path / "run/last.safetensors"), "has already started"),
         (("--cooldown", 2), "cooled down already"),
         (("--set", "config.levels=2"), "cannot be built"),
         (("--set", "nonsense=2"), "nonsense"),

@@ -246,7 +246,24 @@ def test_the_command_tells_everyone(
     rows, errors, software = [], [], []
     for tile in ("160", "none"):
         target = tmp_path / f"{tile}.png"
-        assert deblur(source, "-o", target, "-m", "tiny", "--device", "cpu", "--tile", tile, "--json", "-q") == 0
+        assert (
+            deblur(
+                source,
+                "-o",
+                target,
+                "-m",
+                "tiny",
+                "--device",
+                "cpu",
+                "--tile",
+                tile,
+                "--json",
+                "-q",
+                "--keep-bokeh",
+                "off",
+            )
+            == 0
+        )
         out, err = capsys.readouterr()
         rows.append(json.loads(out))
         errors.append(err)

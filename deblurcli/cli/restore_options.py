@@ -253,7 +253,7 @@ class RestoreCommand(Sectioned):
         """As click does."""
         end = args.index("--") if "--" in args else len(args)
         given = [f"{arg}={BESIDE}" if arg == "--compare" else arg for arg in args[:end]]
-        for nth, (arg, following) in enumerate(zip(given, [*given[1:], ""], strict=True)):
+        for nth, (arg, following) in enumerate(zip(given, [*given[1:], ""], strict=False)):
             if arg == "--keep-bokeh" and not BokehType.is_one(following):
                 given[nth] = "--keep-bokeh=strict"
         return super().parse_args(ctx, given + args[end:])

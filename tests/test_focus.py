@@ -351,7 +351,7 @@ def test_one_photo_is_too_small_for_a_region_and_the_others_are_restored(
     [
         (["--mask", "none.png"], "none.png: there is no such file"),
         (["--region", "1,2,3"], "is no region"),
-        (["--keep-bokeh=wide"], "neither auto, strict, off, nor a blur radius"),
+        (["--keep-bokeh", "3px"], "neither auto, strict, off, nor a blur radius"),
         (["--keep-bokeh", "-1"], "neither auto, strict, off, nor a blur radius"),
         (["--amount", "2"], "1.5"),
     ],

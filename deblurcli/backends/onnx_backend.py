@@ -31,7 +31,7 @@ PROVIDERS = {
 # Measured peak of a run without maps, per pixel of the tile.
 BYTES_PER_PIXEL = {
     "iniknet": 3200.0,
-    "iniknet-fast": 325.0,  # 300 measured; 100 megapixels of 16 bit stay near 2.6 GB
+    "iniknet-fast": 300.0,
     "ggkmnet": 1500.0,
     "ggkmnet-large": 1300.0,
     "gkmnet": 1150.0,

@@ -61,8 +61,10 @@ class BokehType(click.ParamType):
 
     @staticmethod
     def is_one(text: str) -> bool:
-        """Whether it can only be meant for this option, and not be a photo."""
-        return text in ("auto", "strict", "off") or bool(re.fullmatch(r"-?[\d.]+", text))
+        """Whether it is meant for this option, though perhaps not right, and is not another option or a photo."""
+        if text in ("auto", "strict", "off") or re.fullmatch(r"-?[\d.]+", text):
+            return True
+        return bool(text) and not re.search(r"^[-@]|[*?\[]|://", text) and not Path(text).exists()
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | float:
         """Text → a word or a positive number."""

@@ -247,11 +247,7 @@ class Where:
             rows = slice(top, min(top + BAND, self.height))
             strength = self._strength(rows, soft)
             if strength.min() < 1:
-                own = to_float(before[rows])
-                with np.errstate(invalid="ignore"):  # what is infinite does not change
-                    change: Floats = np.nan_to_num(to_float(after[rows]) - own, posinf=0, neginf=0)
-                change *= strength[..., None]
-                after[rows] = to_codes(own + change, after.dtype)
+                after[rows] = blended(before[rows], after[rows], strength)
         return limit, 0.0 if soft is None else float(np.mean(soft > 0.5))
 
     def in_parts(self, light: Picture, radius: Floats, regions: Sequence[Region]) -> list[Floats]:
@@ -300,6 +296,15 @@ class Where:
     def _box(self, rows: slice, height: float, width: float) -> tuple[float, float, float, float]:
         """Where these rows lie in a picture of the photo that has another size."""
         return 0, rows.start * height / self.height, width, rows.stop * height / self.height
+
+
+def blended(before: NDArray[Any], after: NDArray[Any], strength: Floats) -> NDArray[Any]:
+    """What becomes of codes (h, w, 3) if they change only by ``strength`` (h, w): of the type of ``after``."""
+    own = to_float(before)
+    with np.errstate(invalid="ignore"):  # what is infinite does not change
+        change: Floats = np.nan_to_num(to_float(after) - own, posinf=0, neginf=0)
+    change *= strength[..., None]
+    return to_codes(own + change, after.dtype)
 
 
 def limit_for(where: Where, radius: Floats, detail: Floats) -> float:

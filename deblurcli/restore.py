@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from deblurcli.arrays import Maps, Picture
 from deblurcli.backends.backend import Answer, Backend
 from deblurcli.errors import UsageError
-from deblurcli.focus import KeepBokeh, Where, in_blocks, radius_map
+from deblurcli.focus import KeepBokeh, Where, blended, in_blocks, radius_map
 from deblurcli.guard import is_sound
 from deblurcli.maps.block_means import Planes
 from deblurcli.parts import Part, around, at_half
@@ -360,10 +360,7 @@ class Deblurrer:
         after = to_codes(made[..., :3], before.dtype)
         keep_patterns(before, after, lambda codes: _seen(codes, view), amount)
         if strength is not None:
-            own = to_float(before)
-            change: Picture = np.nan_to_num(to_float(after) - own, posinf=0, neginf=0)
-            change *= strength[..., None]
-            after = to_codes(own + change, before.dtype)
+            after = blended(before, after, strength)
         return Part(region, before, after, made[..., 3] if made.shape[2] > 3 else None)
 
     def _copies(

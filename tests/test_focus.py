@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from test_restore import Brighter
 
 import deblurcli
 from deblurcli.arrays import Picture
@@ -27,12 +28,11 @@ RNG = np.random.default_rng(0)
 TEXTURE = (0.3 + 0.4 * RNG.random((192, 256, 1)) * np.ones(3)).astype(np.float32)
 
 
-class Knowing:
+class Knowing(Brighter):
     """A backend that adds 0.1, and says which blur radius there is: that of a value of blue, times 100 px."""
 
-    name, device, precision, at_once = "fake", "nowhere", "fp32", 1
-
     def __init__(self, spec: str = "tiny") -> None:
+        super().__init__()
         self.spec, self.pixels, self.asked = network_spec(spec), 0, set[str]()
 
     def run(self, picture: Picture, maps: Wanted = False, statistics: Sequence[NDArray[Any]] = ()) -> Answer:
@@ -41,18 +41,6 @@ class Knowing:
         self.asked.update(names)
         planes = {name: picture[None, ..., 2] * np.float32(100) for name in names}
         return Answer(picture + np.float32(0.1), planes)
-
-    def statistic(self, picture: Picture, known: Sequence[NDArray[Any]] = ()) -> NDArray[Any]:
-        raise AssertionError("this network takes no averages")
-
-    def kernels(self) -> dict[str, NDArray[np.float32]]:
-        return {}
-
-    def memory_budget(self) -> int:
-        return 10**9
-
-    def bytes_per_pixel(self, maps: bool = False) -> float:
-        return 100.0
 
 
 def told(radius: NDArray[np.floating] | float) -> Photo:

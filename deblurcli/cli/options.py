@@ -107,6 +107,15 @@ class NetworkType(click.ParamType):
         return value
 
 
+amount_option = click.option(
+    "--amount",
+    type=click.FloatRange(0, 1.5),
+    default=1.0,
+    show_default=True,
+    help="Blend with the original: 0 is the original, 1 the fully restored photo; up to 1.5 exaggerates.",
+)
+
+
 def network_options(command: Any, check: Callable[..., str] | None = None) -> Any:
     """The options that choose a network and where it runs; one meaning in every command. ``check`` is of the device."""
     return all_of(

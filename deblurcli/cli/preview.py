@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deblurcli.cli.messages import say, warn
-from deblurcli.cli.options import SCALES_HELP, BokehType, LocalPath, ScalesType, network_options
+from deblurcli.cli.options import SCALES_HELP, BokehType, LocalPath, ScalesType, amount_option, network_options
 
 if TYPE_CHECKING:
     from deblurcli.focus import KeepBokeh
@@ -28,13 +28,7 @@ if TYPE_CHECKING:
 )
 @network_options
 @click.option("--scales", type=ScalesType(), default="auto", help=SCALES_HELP)
-@click.option(
-    "--amount",
-    type=click.FloatRange(0, 1.5),
-    default=1.0,
-    show_default=True,
-    help="Blend with the original: 0 is the original, 1 the restored photo, up to 1.5 exaggerates.",
-)
+@amount_option
 @click.option(
     "--keep-bokeh",
     type=BokehType(),

@@ -16,6 +16,7 @@ from deblurcli.cli.options import (
     ScalesType,
     ShardType,
     TileType,
+    amount_option,
 )
 from deblurcli.cli.sections import ENGINE, EVERYDAY, FILES, LOOK, MANY, WHERE, Sectioned, all_of
 
@@ -58,13 +59,7 @@ def picture_options(command: Any) -> Any:
     )
     command = all_of(
         command,
-        click.option(
-            "--amount",
-            type=click.FloatRange(0, 1.5),
-            default=1.0,
-            show_default=True,
-            help="Blend with the original: 0 is the original, 1 the fully restored photo; up to 1.5 exaggerates.",
-        ),
+        amount_option,
         click.option(
             "--format",
             type=click.Choice(["jpeg", "png", "tiff", "webp", "avif", "jxl", "bmp"]),

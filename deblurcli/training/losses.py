@@ -61,7 +61,7 @@ def perceptual(restored: Tensor, sharp: Tensor) -> Tensor:
 def _lpips(device: torch.device) -> nn.Module:
     hint = f"{installs('metrics')}; or train with loss.lpips = 0."
     try:
-        import lpips  # pyright: ignore[reportMissingImports] # in no extra: nothing else needs it
+        import lpips  # pyright: ignore[reportMissingImports] # not among what development installs
 
         network = lpips.LPIPS(net="alex", verbose=False)
     except ImportError as error:

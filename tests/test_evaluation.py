@@ -589,6 +589,14 @@ def test_benchmark_of_maps(tmp_path: Path) -> None:
     assert "MB of maps" in done.stdout
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux says how much memory another one had")
+def test_memory_of_a_benchmark_is_that_of_what_it_runs() -> None:
+    large = np.ones(2_500_000_000, np.uint8)  # which this process has had from now on
+    del large
+    row, _ = measure(Case("tiny", None, 0.01, 8, ("--device", "cpu")), repeats=1)
+    assert 50 < row["peak MB"] < 1500
+
+
 def test_benchmark_without_weights() -> None:
     row, _ = measure(Case("kpac-3", None, 0.01, 8, ("--device", "cpu")), repeats=1)
     assert (row["network"], row["weights"]) == ("kpac-3", "untrained")

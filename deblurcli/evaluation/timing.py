@@ -104,11 +104,11 @@ def measure(case: Case, repeats: int, other: Pixels | None = None) -> tuple[dict
         rate = calibration()
         for _ in range(repeats):
             began = time.perf_counter()
-            row, usage = _run(command)
+            row, usage, peak = _run(command)
             seconds.append(round(time.perf_counter() - began, 2))
             restoring.append(row["seconds"])
             processor.append(round(usage.ru_utime + usage.ru_stime, 2))
-            peaks.append(round(usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)))
+            peaks.append(round(peak))
         size_of_maps = sum(file.stat().st_size for file in (Path(folder) / "out.maps").glob("*"))
         pixels = read_photo(target).pixels
     per_megapixel = statistics.median(restoring) / (height * width / 1e6)
@@ -133,18 +133,35 @@ def measure(case: Case, repeats: int, other: Pixels | None = None) -> tuple[dict
     return measured, pixels
 
 
-def _run(command: list[str]) -> tuple[dict[str, Any], Any]:
-    """What the command says of its one photo, and what it used (``resource.struct_rusage``)."""
+def _run(command: list[str]) -> tuple[dict[str, Any], Any, float]:
+    """What the command says of its one photo, what it used (``resource.struct_rusage``), and its largest memory, MB."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, stdout=out, stderr=errors)
-        _, status, usage = os.wait4(process.pid, 0)
+        peak: float | None = None
+        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+            peak = _largest_memory(process.pid) or peak
+            time.sleep(0.02)
+        _, status, usage = ended
         process.returncode = os.waitstatus_to_exitcode(status)  # as ``Popen.wait`` would have set it
         out.seek(0)
         errors.seek(0)
         if process.returncode:
             kind = UsageError if process.returncode == WRONG_USAGE else DeblurError
             raise kind(f"a run failed: {errors.read().strip() or out.read().strip()}")
-        return json.loads(out.read()), usage
+        return json.loads(out.read()), usage, peak or usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def _largest_memory(process: int) -> float | None:
+    """The most memory that a running process has had, MB; None where the system does not say.
+
+    ``ru_maxrss`` is no answer on Linux: it begins with what the process that started it has ever had.
+    """
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return None
+    said = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(said[0]) * 1024 / 1e6 if said else None
 
 
 def _untrained(network: str, folder: Path) -> str | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def weights() -> None:
-    """Trained weights: list them, look into them, check them, fetch or import those of others.
+    """Trained weights: list, inspect, check, average them, fetch or import those of others.
 
     \b
     deblur weights list
@@ -161,10 +161,7 @@ def import_(file: Path, network: str, output: Path, tag: str | None, licence: st
     from deblurcli.weights.checkpoint import save_checkpoint
     from deblurcli.weights.importers import import_weights
 
-    if output.suffix != ".safetensors":
-        raise UsageError(f"{output}: weights are written as .safetensors", "Give -o a name that ends in .safetensors.")
-    if output.exists() and not overwrite:
-        raise WeightsError(f"{output}: exists already", "--overwrite replaces it.")
+    _check_output(output, overwrite)
     try:
         with file.open("rb") as content:
             tensors, header = import_weights(content, str(file), network, tag, licence)
@@ -172,6 +169,59 @@ def import_(file: Path, network: str, output: Path, tag: str | None, licence: st
         raise WeightsError(f"{file}: cannot be read ({error.strerror})", "Name a .pth, .pkl or .npz file.") from error
     save_checkpoint(output, tensors, header, overwrite=overwrite)
     say(f"{output}: {header.network}, {header.tag}, licence: {header.licence}")
+
+
+@weights.command()
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option("--share", type=float, default=0.5, show_default=True, help="How much SECOND counts, between 0 and 1.")
+@click.option(
+    "--valid",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of sharp photos to score the mean on.",
+)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A .safetensors file.")
+@click.option("--tag", default="mean", show_default=True, help="Name of these weights.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+def average(
+    first: Path, second: Path, share: float, valid: Path | None, output: Path, tag: str, overwrite: bool
+) -> None:
+    """Average two files of weights that were trained on from the same weights.
+
+    \b
+    deblur weights average runs/a/last.safetensors runs/b/last.safetensors -o mean.safetensors
+    deblur weights average a.safetensors b.safetensors --share 0.4 --valid valid/ -o mean.safetensors
+
+    The mean often keeps more of what each has learned than either has. Look at the scores: weights of different
+    origin have no mean that restores anything.
+    """
+    from dataclasses import replace
+
+    import torch
+
+    from deblurcli.evaluation.validation import validation_cases
+    from deblurcli.networks.build import build_network
+    from deblurcli.training.progress import validated
+    from deblurcli.weights.average import average as averaged
+    from deblurcli.weights.checkpoint import save_checkpoint
+    from deblurcli.weights.load import fill
+
+    _check_output(output, overwrite)
+    tensors, header = averaged(first, second, share, tag)
+    if valid:
+        network = build_network(header.network, header.config).eval()
+        fill(network, tensors, header.network, str(output))
+        scores = validated(network, header.network, validation_cases(valid), torch.device("cpu"))
+        header = replace(header, scores={name: round(score, 3) for name, score in scores.items()})
+    save_checkpoint(output, tensors, header, overwrite=overwrite)
+    say(f"{output}: {header.note} " + "  ".join(f"{name} {score:g}" for name, score in header.scores.items()))
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    if output.suffix != ".safetensors":
+        raise UsageError(f"{output}: weights are written as .safetensors", "Give -o a name that ends in .safetensors.")
+    if output.exists() and not overwrite:
+        raise WeightsError(f"{output}: exists already", "--overwrite replaces it.")
 
 
 @weights.command()

@@ -66,6 +66,12 @@ def restorer(restore: Callable[..., Restored], device: torch.device, scales: int
     return restore_one
 
 
+def validated(network: nn.Module, name: str, cases: list[Case], device: torch.device) -> dict[str, float]:
+    """``scores`` of a network that is ready to restore, at two sizes if it is made for that: the cases have no more."""
+    scales = 2 if network_spec(name).coarse_to_fine else 1
+    return scores(cases, restorer(in_rgb(network, name), device, scales)) if cases else {}
+
+
 def report(state: TrainingState, cases: list[Case], folder: Path, loss: float, pictures: Pictures) -> None:
     """Scores the averaged weights on ``cases``, writes them, also as the best if they are, and draws the pictures.
 
@@ -73,10 +79,9 @@ def report(state: TrainingState, cases: list[Case], folder: Path, loss: float, p
         loss: mean since the last report; not a number before the first step.
     """
     began = time.monotonic()
-    restore = in_rgb(averaged(state), state.recipe.network)
-    scales = min(state.recipe.scales, 2)  # the cases are 256 px wide
+    network = averaged(state)
     row = {"step": float(state.step), "minutes": state.seconds / 60, "loss": loss}
-    measured = scores(cases, restorer(restore, pictures.tiles.device, scales)) if cases else {}
+    measured = validated(network, state.recipe.network, cases, pictures.tiles.device)
     state.history.append(row | measured)
     shown = {name: value for name, value in state.history[-1].items() if not math.isnan(value)}
     tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in shown.items()))
@@ -97,5 +102,6 @@ def report(state: TrainingState, cases: list[Case], folder: Path, loss: float, p
     plot_curves(state.history, folder / "curves.png")
     pairs = draw_pairs(pictures, 8, state.recipe.crop, state.recipe.synthesis, torch.Generator().manual_seed(7))
     with torch.inference_mode():
-        plot_samples(pairs, restore(pairs.blurred, maps=True), folder / "samples.png")
+        restored = in_rgb(network, state.recipe.network)(pairs.blurred, maps=True)
+        plot_samples(pairs, restored, folder / "samples.png")
     state.validation = time.monotonic() - began

@@ -5,6 +5,8 @@ Exit codes: 0 done · 1 nothing could be done · 2 wrong usage · 3 some photos 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from os import PathLike
 
 NO_RUNTIME = "nothing is installed that can run the network"
@@ -59,6 +61,12 @@ def installs(extra: str, *packages: str) -> str:
     """
     wanted = " ".join([f"'.[{extra}]'", *packages])
     return f"pip install -c constraints.txt {wanted} (in the folder of deblur's source)"
+
+
+def did_you_mean(text: str, known: Iterable[str]) -> str:
+    """A question about what is written most alike; nothing if nothing is."""
+    near = get_close_matches(text.lower(), list(known), n=1)
+    return f"Did you mean '{near[0]}'?" if near else ""
 
 
 def unexpected(error: BaseException) -> DeblurError:

@@ -80,8 +80,9 @@ class Area:
     def __post_init__(self) -> None:
         if len(self._sides) != 4 or not (self._sides[2][0] and self._sides[3][0]):
             raise UsageError(
-                f"'{self.text}' is no region",
-                "Write X,Y,WIDTH,HEIGHT, in pixels or percent: 100,200,640,480 or 25%,25%,50%,50%.",
+                f"'{self.text}' is not a region: four numbers are needed, X,Y,W,H",
+                "From the left, from the top, width and height, in pixels or percent: 100,200,640,480 or "
+                "25%,25%,50%,50%.",
             )
 
     @property

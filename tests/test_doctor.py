@@ -59,6 +59,20 @@ def test_no_runtime_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor._onnx_runtime().state != BROKEN  # PyTorch does it
 
 
+def test_formats_that_need_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name in ("rawpy", "pillow-heif"):
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "1.2"
+
+    found = {finding.what: finding for finding in doctor._packages()}
+    assert found["camera raw"].state == found["HEIC (iPhones)"].state == doctor.PRESENT
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    found = {finding.what: finding for finding in doctor._packages()}
+    assert found["camera raw"].state == found["HEIC (iPhones)"].state == doctor.ABSENT
+    assert "pip install rawpy" in found["camera raw"].details and ".[heif]" in found["HEIC (iPhones)"].details
+
+
 def test_damaged_weights_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     catalog = tmp_path / "catalog.toml"
     released = store.CATALOG.read_text()

@@ -266,7 +266,7 @@ def test_areas_are_pixels_or_percent() -> None:
     assert Area("25%, 50%, 50%,50%").region(100, 200) == Region(50, 50, 50, 100)
     assert Area("10%,0,90%,33.3%").region(101, 70) == Region(0, 7, 34, 63)
     for wrong in ("", "1,2,3", "1,2,3,4,5", "a,2,3,4", "1,2,0,4", "-1,2,3,4", "1,2,3,4px"):
-        with pytest.raises(UsageError, match="is no region"):
+        with pytest.raises(UsageError, match="is not a region"):
             Area(wrong)
 
 
@@ -338,9 +338,9 @@ def test_one_photo_is_too_small_for_a_region_and_the_others_are_restored(
     ("arguments", "message"),
     [
         (["--mask", "none.png"], "none.png: there is no such file"),
-        (["--region", "1,2,3"], "is no region"),
-        (["--keep-bokeh", "3px"], "neither auto, strict, off, nor a blur radius"),
-        (["--keep-bokeh", "-1"], "neither auto, strict, off, nor a blur radius"),
+        (["--region", "1,2,3"], "four numbers are needed"),
+        (["--keep-bokeh", "3px"], "must be a number of pixels such as 4, or auto"),
+        (["--keep-bokeh", "-1"], "must be a number of pixels such as 4, or auto"),
         (["--amount", "2"], "1.5"),
     ],
 )

@@ -178,6 +178,7 @@ def test_script_is_sound(home: Path, program: list[str], tmp_path: Path) -> None
 def test_install(name: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert deblur("integrate", name) == 0
     assert not (home / ".local").exists() and not (home / ".config").exists()
+    assert f"deblur integrate {name} --install" in capsys.readouterr().out.splitlines()[-1]
     assert deblur("integrate", name, "--install") == 0
     paths = OFFERS[name].paths(home)
     assert all(str(path) in capsys.readouterr().out or path.is_file() for path in paths)

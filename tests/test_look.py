@@ -182,14 +182,33 @@ def test_nothing_is_said_of_clear_changes_and_of_what_nobody_can_tell() -> None:
     assert remark(LEAVES, LEAVES, 0.0) == ""
     flat = np.full((300, 300, 3), 128, np.uint8)
     assert remark(flat, flat, 1.0) == ""
-    assert remark(LEAVES, LEAVES, 1.0, bokeh=0.4) == (
-        "hardly changed: what is soft in it stays so (--keep-bokeh off restores it)"
-    )
     tiny = LEAVES[:10, :10]
     assert remark(tiny, tiny, 1.0) == ""
     # Little change because little was asked for.
     slightly = np.minimum(LEAVES, 254) + np.uint8(1)
     assert remark(LEAVES, slightly, 1.0) != "" == remark(LEAVES, slightly, 0.2)
+
+
+def test_a_soft_background_is_the_reason_only_where_it_is_most_of_the_photo() -> None:
+    left = "the soft background was left alone (--keep-bokeh off restores it)"
+    assert remark(LEAVES, LEAVES, 1.0, bokeh=0.6) == f"hardly changed: {left}"
+    assert remark(LEAVES, LEAVES, 1.0, bokeh=0.07) == f"hardly changed: the photo is in focus; {left}"
+    assert remark(LEAVES, LEAVES, 1.0, bokeh=0.01) == "hardly changed: the photo is in focus"
+    # A small part that is in focus is what was not left alone.
+    photo = np.concatenate([LEAVES[:, :160], blurred(LEAVES, 25)[:, 160:480]], axis=1)
+    after = photo.copy()
+    after[:, :160] = np.minimum(after[:, :160], 254) + np.uint8(1)
+    assert remark(photo, after, 1.0, bokeh=0.4) == f"hardly changed: the photo is in focus; {left}"
+
+
+def test_nothing_at_all_in_the_part_that_was_chosen() -> None:
+    assert remark(LEAVES, LEAVES, 1.0, everywhere=False) == (
+        "nothing changed: the part you chose has nothing to sharpen"
+    )
+    same = LEAVES.astype(np.uint16) * 257
+    assert "--keep-bokeh leaves it alone" in remark(LEAVES, same, 1.0, bokeh=0.2, everywhere=False)
+    same[-1, 3] += 300  # in the last row, which places to look at leave out
+    assert remark(LEAVES, same, 1.0, bokeh=0.2, everywhere=False) == ""
 
 
 def test_grain_is_measured() -> None:

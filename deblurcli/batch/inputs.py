@@ -107,6 +107,8 @@ def find_photos(
                 if not files:
                     raise PhotoError(path, "no file matches this pattern")
                 found.sources += [Source(file, file.parent) for file in files]
+            elif not is_remote(path) and not os.path.lexists(path) and _is_folders_name(argument):
+                raise PhotoError(argument, "there is no such file or folder")
             else:
                 found.sources.append(Source.named(argument))
         except DeblurError as error:
@@ -177,6 +179,10 @@ def write_list(names: list[str]) -> bytes:
     encoded = [os.fsencode(name) for name in names]
     end = b"\0" if any(len(name.splitlines()) > 1 or name.endswith((b"\n", b"\r")) for name in encoded) else b"\n"
     return b"".join(name + end for name in encoded)
+
+
+def _is_folders_name(name: str) -> bool:
+    return name.endswith(("/", os.sep)) or not Path(name).suffix
 
 
 def _is_pattern(name: str) -> bool:

@@ -17,6 +17,8 @@ from deblurcli.errors import OutputLostError, PhotoError, UsageError
 
 FIELDS = ("stem", "suffix", "network", "tag", "date")
 BESIDE = "{stem}-deblurred"
+EXISTS = "exists already"
+REPLACE = "--overwrite replaces what is there; --skip-existing leaves what was finished with the same options."
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,13 @@ def plan_jobs(
                 f"{output}: the output has a name already, which --suffix and --template would change",
                 "Name a folder with -o.",
             )
-        format_for(output, format)
+        try:
+            format_for(output, format)
+        except UsageError:
+            for source in sources:
+                if not is_remote(source.path) and not exists(source.path):  # which matters more
+                    raise PhotoError(source.path, "there is no such file") from None
+            raise
         to_make = None if is_remote(output) or output.parent.is_dir() else output.parent
         jobs = [Job(source.path, output, root=to_make) for source in sources]
     else:
@@ -199,6 +207,12 @@ def _is_same_file(one: Path, other: Path) -> bool:
     """Whether two names, such as links, are of one file."""
     local = not is_remote(one) and not is_remote(other)
     return local and exists(one) and exists(other) and one.samefile(other)
+
+
+def check_original(path: Path, option: str, *photos: Path) -> None:
+    """Raises UsageError if what ``option`` names is one of the photos."""
+    if any(real_path(path) == real_path(photo) or _is_same_file(path, photo) for photo in photos):
+        raise UsageError(f"{path}: is an original, which is never overwritten", f"Name another file with {option}.")
 
 
 def check_place(job: Job) -> None:
@@ -284,11 +298,7 @@ def make_folder(job: Job) -> None:
         ) from error
 
 
-def check_existing(job: Job, overwrite: bool) -> None:
+def check_existing(job: Job, overwrite: bool, hint: str = REPLACE) -> None:
     """Raises PhotoError if the output exists and may not be replaced."""
     if exists(job.target) and not overwrite:
-        raise PhotoError(
-            job.target,
-            "exists already",
-            "--overwrite replaces it; --skip-existing leaves it if it was finished with the same options.",
-        )
+        raise PhotoError(job.target, EXISTS, hint)

@@ -240,8 +240,7 @@ def _restore(
             )
         row = _about(deblurrer, options, photo, result)
         everywhere = options.mask is None and options.region is None
-        shown = photo.pixels, result.photo.pixels, options.amount, result.bokeh
-        row["remark"] = remark(*shown) if everywhere else ""
+        row["remark"] = remark(photo.pixels, result.photo.pixels, options.amount, result.bokeh, everywhere)
         said = _description(deblurrer, job, options, result, source)
         if options.comparison:
             title = f"{job.source.name}   {deblurrer}   amount {options.amount:g}"

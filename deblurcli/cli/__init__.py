@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import threading
 import time
 import warnings
+from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem
@@ -15,6 +17,7 @@ from click_default_group import DefaultGroup
 
 from deblurcli import __version__
 from deblurcli.batch import THREADS
+from deblurcli.batch.jobs import exists
 from deblurcli.cli.benchmark import benchmark
 from deblurcli.cli.completion import completion
 from deblurcli.cli.doctor import doctor
@@ -28,7 +31,16 @@ from deblurcli.cli.streams import finish_output, prepare_streams
 from deblurcli.cli.synthesize import synthesize
 from deblurcli.cli.train import train
 from deblurcli.cli.weights import weights
-from deblurcli.errors import INTERRUPTED, NOTHING_DONE, WRONG_USAGE, DeblurError, installs, unexpected
+from deblurcli.errors import (
+    INTERRUPTED,
+    NOTHING_DONE,
+    WRONG_USAGE,
+    DeblurError,
+    UsageError,
+    did_you_mean,
+    installs,
+    unexpected,
+)
 
 # What not everybody has installed: as it is imported → the extra that it comes with.
 EXTRAS = {
@@ -50,7 +62,15 @@ class Group(DefaultGroup):
         own = {name for parameter in self.get_params(ctx) for name in parameter.opts}
         if args and args[0].startswith("-") and args[0] not in own:
             args = [str(self.default_cmd_name), *args]
+        if args and not ctx.resilient_parsing:
+            self._refuse_mistyped(args[0])
         return super().parse_args(ctx, args)
+
+    def _refuse_mistyped(self, name: str) -> None:
+        """A command that is nearly right is not taken for a photo, or the others would be restored."""
+        is_photo = name in self.commands or re.search(r"[./\\*?\[@:-]", name) or exists(Path(name))
+        if not is_photo and (hint := did_you_mean(name, self.commands)):
+            raise UsageError(f"there is no command '{name}', and no file or folder of that name", hint)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Commands, and what the default command would complete."""

@@ -8,18 +8,19 @@ from pathlib import Path
 import click
 
 from deblurcli.backends import BACKENDS, PRECISIONS
-from deblurcli.cli.options import NetworkType, check_device
+from deblurcli.cli.options import check_device
+from deblurcli.cli.values import NetworkType, Number, Word
 from deblurcli.networks.spec import DEFAULT_NETWORK
 
 
 @click.command()
 @click.option("-m", "--network", type=NetworkType(), multiple=True, default=[DEFAULT_NETWORK], show_default=True)
 @click.option("--weights", metavar="TAG|FILE", help="Weights, if one network is named.  [default: what there is]")
-@click.option("--backend", type=click.Choice(BACKENDS), multiple=True, default=["auto"], show_default=True)
+@click.option("--backend", type=Word(BACKENDS), multiple=True, default=["auto"], show_default=True)
 @click.option("--device", default="auto", metavar="auto|cpu|cuda|cuda:N|mps", callback=check_device)
-@click.option("--precision", type=click.Choice(PRECISIONS), multiple=True, default=["auto"], show_default=True)
-@click.option("--megapixels", type=click.FloatRange(0.01), multiple=True, default=[6.0], show_default=True)
-@click.option("--depth", type=click.Choice(["8", "16"]), default="8", show_default=True, help="Bits per channel.")
+@click.option("--precision", type=Word(PRECISIONS), multiple=True, default=["auto"], show_default=True)
+@click.option("--megapixels", type=Number(0.01, example=24), multiple=True, default=[6.0], show_default=True)
+@click.option("--depth", type=Word(["8", "16"]), default="8", show_default=True, help="Bits per channel.")
 @click.option(
     "--maps",
     metavar="none|all|NAME,NAME...",
@@ -29,7 +30,7 @@ from deblurcli.networks.spec import DEFAULT_NETWORK
     help="Also export these maps.",
 )
 @click.option("--tile", metavar="auto|none|PX", default="auto", help="Side of the tiles.")
-@click.option("--repeats", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--repeats", type=Number(1, whole=True, example=3), default=3, show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the figures to this JSON file.")
 def benchmark(
     network: tuple[str, ...],

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from deblurcli.cli.values import Word
 from deblurcli.errors import UsageError
 
 # Where each shell looks for completions, below a folder that an environment variable names: (variable, else, file).
@@ -23,7 +24,7 @@ AFTERWARDS = {
 
 
 @click.command(short_help="Let the shell complete commands, options and file names.")
-@click.argument("shell", required=False, type=click.Choice(sorted(PLACES)))
+@click.argument("shell", required=False, type=Word(sorted(PLACES)))
 @click.option("--install", is_flag=True, help="Write it to where the shell looks for it, and say where that is.")
 @click.pass_context
 def completion(ctx: click.Context, shell: str | None, install: bool) -> None:

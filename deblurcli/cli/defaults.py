@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from deblurcli.cli.messages import say
-from deblurcli.errors import UsageError
+from deblurcli.cli.messages import say, warn
+from deblurcli.errors import UsageError, did_you_mean
 
 NAME = "deblur.toml"
 NONE = "none"  # the profile that no file counts with
 NEVER = {"output", "profile", "help"}
+FILES = "deblur.files"  # in click's notes: parameter → the file that its value is from
+SEEN = re.compile("mask$|region$|transfer$|raw-")  # options that change what a photo looks like
 # What a folder brings, which may come from anyone, says how photos look and not what is written where, or what runs.
 FOR_USERS_ONLY = {"cluster", "compare", "maps-dir", "mask", "overwrite", "report", "weights"}
 
@@ -55,24 +58,50 @@ def _is_file(path: Path) -> bool:
 
 
 def use_defaults(ctx: click.Context, parameter: click.Parameter, profile: str | None) -> None:
-    """Callback of ``--profile``: puts what the files say in the place of the defaults, as if it had been typed."""
+    """Callback of ``--profile``: puts what the files say in the place of the defaults, as if it had been typed.
+
+    Files are about the main job. Another command takes the options that it has as well.
+    """
     if ctx.resilient_parsing or profile == NONE:
         return
-    files = read_settings(ctx.command, ctx)
+    program = ctx.find_root().command
+    main_job = program.commands["restore"] if isinstance(program, click.Group) else ctx.command
+    files = read_settings(main_job, ctx)
     known = {name for file in files for name in file.profiles}
     if profile is not None and profile not in known:
         paths = " or ".join(str(path) for path in places())
-        raise UsageError(f"there is no profile '{profile}'", _near(profile, known) or f"Write one in {paths}.")
-    chosen: dict[str, Any] = {}
+        hint = did_you_mean(profile, sorted(known)) or f"Write one in {paths}."
+        raise UsageError(f"there is no profile '{profile}'", hint)
+    chosen: dict[str, tuple[Any, Path]] = {}
     for file in files:
-        chosen |= file.options
+        chosen |= {name: (value, file.path) for name, value in file.options.items()}
     for file in files:
-        chosen |= file.profiles.get(profile or "", {})
+        chosen |= {name: (value, file.path) for name, value in file.profiles.get(profile or "", {}).items()}
     for file in files:
         if file.path == places()[1]:  # where people may not expect it
             say(f"with the defaults in {file.path}")
     parameters = _parameters(ctx.command)
-    ctx.default_map = {str(parameters[name].name): value for name, value in chosen.items()}
+    ctx.default_map = {str(parameters[name].name): value for name, (value, _) in chosen.items() if name in parameters}
+    ctx.meta[FILES] = {str(parameters[name].name): path for name, (_, path) in chosen.items() if name in parameters}
+    if left := sorted(name for name in chosen if name not in parameters and SEEN.match(name)):
+        path = chosen[left[0]][1]
+        warn(f"{path}: sets {' and '.join(left)}, which deblur {ctx.info_name} does not know")
+
+
+def file_of(ctx: click.Context, name: str) -> Path | None:
+    """The file that a parameter's value is from; None if it was typed, or nobody chose it."""
+    from_file = ctx.get_parameter_source(name) == ParameterSource.DEFAULT_MAP
+    return ctx.meta[FILES][name] if from_file else None
+
+
+profile_option = click.option(
+    "--profile",
+    metavar="NAME",
+    is_eager=True,
+    expose_value=False,
+    callback=use_defaults,
+    help="Use the defaults that deblur.toml has under this name; none uses no such file.",
+)
 
 
 def _read(path: Path, command: click.Command, ctx: click.Context, own: bool) -> Settings:
@@ -100,7 +129,8 @@ def _read(path: Path, command: click.Command, ctx: click.Context, own: bool) -> 
 def _value(what: str, known: dict[str, click.Option], name: str, value: Any, ctx: click.Context, own: bool) -> Any:
     """What click would take from the command line for this option."""
     if name not in known:
-        raise UsageError(f"{what} is not an option", _near(name, set(known)) or "deblur restore --help lists them.")
+        near = did_you_mean(name.replace("_", "-"), sorted(known))
+        raise UsageError(f"{what} is not an option", near or "deblur restore --help lists them.")
     if name in FOR_USERS_ONLY and not own:
         raise UsageError(f"{what} may not come with a folder", f"Type it, or write it in {places()[0]}.")
     option = known[name]
@@ -123,8 +153,3 @@ def _parameters(command: click.Command) -> dict[str, click.Option]:
     options = (parameter for parameter in command.params if isinstance(parameter, click.Option))
     named = {max(option.opts, key=len).lstrip("-"): option for option in options}
     return {name: option for name, option in named.items() if name not in NEVER}
-
-
-def _near(name: str, known: set[str]) -> str:
-    near = get_close_matches(name.replace("_", "-"), sorted(known), n=1)
-    return f"Did you mean '{near[0]}'?" if near else ""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 NEEDED = ("numpy", "pillow", "tifffile", "imagecodecs", "safetensors")
 OPTIONAL = {"torch": "other networks, training, evaluation", "onnx": "exporting", "onnxscript": "exporting"}
 EXTRAS = {"torch": "torch", "onnx": "export", "onnxscript": "export"}
+# Formats that need a package of their own: (package, what adds it).
+READERS = {"camera raw": ("rawpy", "pip install rawpy"), "HEIC (iPhones)": ("pillow-heif", installs("heif"))}
 PRESENT, ABSENT, BROKEN = "yes", "no", "broken"
 
 
@@ -88,6 +90,11 @@ def _packages() -> Iterator[Finding]:
             else:
                 yield Finding(name, BROKEN, f"not installed: pip install {name}")
     yield _onnx_runtime()
+    for what, (name, adds) in READERS.items():
+        try:
+            yield Finding(what, PRESENT, f"can be read, by {name} {version(name)}")
+        except PackageNotFoundError:
+            yield Finding(what, ABSENT, f"cannot be read. To add that: {adds}")
 
 
 def _onnx_runtime() -> Finding:
@@ -110,15 +117,19 @@ def _onnx_runtime() -> Finding:
 
 def _settings() -> Finding:
     """Which files of defaults count."""
-    files = ", ".join(str(path) for path in places())
+    users, folders = places()
     try:
         found = read_settings(restore, click.Context(restore))
     except UsageError as error:
-        return Finding("settings", BROKEN, f"{error}. {error.hint}")
+        return Finding(folders.name, BROKEN, f"{error}. {error.hint}")
     if not found:
-        return Finding("settings", ABSENT, f"no {files}: the defaults are deblur's own")
+        return Finding(
+            folders.name,
+            ABSENT,
+            f"you have no defaults of your own. They would be in {users}, or in the current folder",
+        )
     told = (f"{file.path}: {', '.join((*file.options, *map('profile {}'.format, file.profiles)))}" for file in found)
-    return Finding("settings", PRESENT, "; ".join(told))
+    return Finding(folders.name, PRESENT, "; ".join(told))
 
 
 def _memory() -> Finding:

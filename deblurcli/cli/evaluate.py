@@ -9,6 +9,7 @@ import click
 
 from deblurcli.cli.messages import table_console
 from deblurcli.cli.options import network_options
+from deblurcli.cli.values import Word
 
 if TYPE_CHECKING:
     from deblurcli.evaluation.suites import Report
@@ -22,7 +23,7 @@ CROPS = ("whole", "iniknet", "p2ikt")
 @click.option(
     "--suite",
     "suites",
-    type=click.Choice(["all", *SUITES]),
+    type=Word(["all", *SUITES]),
     multiple=True,
     required=True,
     help="synthetic: gain per blur radius · wide: the same at 10 to 40 px · real: gain on real pairs · "
@@ -36,14 +37,14 @@ CROPS = ("whole", "iniknet", "p2ikt")
 )
 @click.option(
     "--layout",
-    type=click.Choice(["auto", *LAYOUTS]),
+    type=Word(["auto", *LAYOUTS]),
     default="auto",
     show_default=True,
     help="Data set that the pairs come from. If named, papers' scores on it are shown too; auto goes by file names.",
 )
 @click.option(
     "--protocol",
-    type=click.Choice(["auto", *CROPS]),
+    type=Word(["auto", *CROPS]),
     default="auto",
     show_default=True,
     help="The paper whose crop of the pairs to use; auto is what most papers score on the data set.",

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from deblurcli.cli.messages import say, warn
-from deblurcli.cli.options import SCALES_HELP, LocalPath, ScalesType, TileType, network_options
+from deblurcli.cli.options import SCALES_HELP, network_options
+from deblurcli.cli.values import LocalPath, ScalesType, TileType
 
 PLACE = (256, 256)  # px, of which the page opens on the one that changed most
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from deblurcli.cli.values import Word
 from deblurcli.integrations.offers import OFFERS, this_program, this_system
 
 
 @click.command(short_help="Put deblur into the menus of darktable, digiKam, Nautilus and others.")
-@click.argument("program", required=False, type=click.Choice(list(OFFERS)))
+@click.argument("program", required=False, metavar="[PROGRAM]", type=Word(OFFERS))
 @click.option("--install", "to_install", is_flag=True, help="Write the files to where the program looks for them.")
 @click.option("--overwrite", is_flag=True, help="Also over files that deblur did not make.")
 def integrate(program: str | None, to_install: bool, overwrite: bool) -> None:
@@ -52,3 +53,5 @@ def integrate(program: str | None, to_install: bool, overwrite: bool) -> None:
             click.echo("\n".join(f"    {line}" for line in text.splitlines()) + "\n")
     click.echo(offer.todo(home))
     click.echo(f"Tried: {offer.tried}.")
+    if paths and not to_install and this_system() in offer.systems:
+        click.echo(f"\nNothing was written yet. 'deblur integrate {program} --install' does that.")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deblurcli.batch.inputs import write_list
-from deblurcli.batch.jobs import Job
+from deblurcli.batch.jobs import EXISTS, Job
 from deblurcli.batch.one_photo import Outcome, named
 from deblurcli.cli.messages import failures_table, printable, report, say, warn
-from deblurcli.errors import SOME_FAILED, DeblurError
+from deblurcli.errors import NOTHING_DONE, SOME_FAILED, DeblurError
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -30,13 +30,18 @@ class Log:
         failed, restored: photos so far. skipped: how many were done before. refused: why folders and such hold none.
     """
 
-    def __init__(self, common: dict[str, Any], verbosity: int, as_json: bool, words: Callable[[str], str]) -> None:
-        """``common`` is in the row of every photo, ``words`` puts messages into those that people know."""
+    def __init__(
+        self, common: dict[str, Any], verbosity: int, as_json: bool, words: Callable[[str], str], skips: str = ""
+    ) -> None:
+        """``common`` is in the row of every photo, ``words`` puts messages into those that people know, ``skips`` says
+        why photos are skipped, where nobody typed that."""
         self._since_failure = 0  # the first, in lines
+        self._told: list[tuple[Job, Outcome]] = []  # of the failed, those that have a line of their own
         self.failed: list[tuple[Job, Outcome]] = []
         self.refused: list[DeblurError] = []
         self.restored = self.skipped = 0
         self._common, self._verbosity, self._as_json, self._words = common, verbosity, as_json, words
+        self._skips = skips
         self._bar: tqdm[Any] | None = None
         self._out = sys.stdout  # even where libraries that print are shown another
 
@@ -99,11 +104,12 @@ class Log:
             return
         row = self._common | outcome.row
         with self._beside_bar():
-            self._since_failure += bool(self.failed)
+            self._since_failure += bool(self._told)
             for warning in row.get("warnings", ()):
                 warn(self._words(f"{job.source}: {warning}"))
             if "error" in row:
                 self.failed.append((job, outcome))
+                self._told.append((job, outcome))
                 report(self._words(row["error"]), self._words(outcome.hint))
             else:
                 self.restored += 1
@@ -111,10 +117,19 @@ class Log:
             if self._as_json:
                 click.echo(self._words(json.dumps(row)), self._out)
 
-    def skip(self, job: Job) -> None:
-        """Tells that a photo was done before."""
+    def in_the_way(self, jobs: list[Job], hint: str) -> None:
+        """Tells of all outputs at once that exist already: these photos have failed."""
+        for job in jobs:
+            row = self._common | named(job) | {"error": f"{job.target}: {EXISTS}"}
+            self.failed.append((job, Outcome(row, hint, NOTHING_DONE)))
+            if self._as_json:
+                click.echo(json.dumps(row), self._out)
+        report(f"{len(jobs)} outputs exist already, from {jobs[0].target} to {jobs[-1].target}", hint)
+
+    def skip(self, job: Job, only: bool = False) -> None:
+        """Tells that a photo was done before; ``only``: there is no other."""
         self.skipped += 1
-        self.detail(f"{job.target} was done before")
+        (self.note if only else self.detail)(f"{job.target} was done before with the same options{self._skips}")
         if self._as_json:
             click.echo(json.dumps(self._common | named(job) | {"skipped": True}), self._out)
 
@@ -122,9 +137,10 @@ class Log:
         """Tells what the run came to, if it was about more than one photo; ``left`` were not begun."""
         if self.restored + len(self.failed) + self.skipped + len(left) < 2:
             return
-        rest = f", {self.skipped} done before" * bool(self.skipped) + f", {len(left)} not begun" * bool(left)
+        rest = f", {self.skipped} done before{self._skips}" * bool(self.skipped)
+        rest += f", {len(left)} not begun" * bool(left)
         if self._since_failure > SCREEN:  # what was said of them is out of sight
-            failures_table([(str(job.source), outcome.row["error"], outcome.hint) for job, outcome in self.failed])
+            failures_table([(str(job.source), outcome.row["error"], outcome.hint) for job, outcome in self._told])
         restored = f"{self.restored} photo{'s' * (self.restored != 1)} restored"
         say(f"{restored}, {len(self.failed)} failed{rest}", verbosity=self._verbosity)
 

@@ -1,93 +1,16 @@
-"""Options that several commands share, and types of their values."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from contextlib import suppress
-from math import inf
-from pathlib import Path
 from typing import Any
 
 import click
 
 from deblurcli.backends import BACKENDS, ONNX_DEVICES, PRECISIONS
-from deblurcli.batch.storage import MARK as STORAGE_MARK
 from deblurcli.cli.sections import ENGINE, FILES, RAW, all_of
-from deblurcli.networks.spec import DEFAULT_NETWORK, NETWORKS, trainable_networks
-
-
-class LocalPath(click.Path):
-    """A path of this machine: only photos and their results may lie elsewhere."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Text → a path."""
-        if STORAGE_MARK in str(value):
-            self.fail(f"'{value}' is not on this machine, where this has to be", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-class TileType(click.ParamType):
-    """auto, none, or a number of pixels."""
-
-    name = "auto|none|PX"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | int:
-        """Text → "auto", "none" or a positive integer."""
-        if value in ("auto", "none") or isinstance(value, int):
-            return value
-        if value.isdecimal() and int(value) > 0:
-            return int(value)
-        self.fail(f"'{value}' is neither auto, none, nor a number of pixels", param, ctx)
-
-
-class ScalesType(click.ParamType):
-    """auto, or a number of sizes."""
-
-    name = "auto|N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | int:
-        """Text → "auto" or a positive integer."""
-        if value == "auto" or isinstance(value, int):
-            return value
-        if value.isdecimal() and int(value) > 0:
-            return int(value)
-        self.fail(f"'{value}' is neither auto nor a number of sizes, such as 3", param, ctx)
-
-
-class BokehType(click.ParamType):
-    """auto, strict, off, or a blur radius in pixels."""
-
-    name = "auto|strict|off|PX"
-
-    @staticmethod
-    def is_one(text: str) -> bool:
-        """Whether it is meant for this option, though perhaps not right, and is not another option or a photo."""
-        if text in ("auto", "strict", "off") or re.fullmatch(r"-?[\d.]+", text):
-            return True
-        return bool(text) and not re.search(r"^[-@]|[*?\[]|://", text) and not Path(text).exists()
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | float:
-        """Text → a word or a positive number."""
-        if value in ("auto", "strict", "off") or isinstance(value, float):
-            return value
-        with suppress(ValueError):
-            if 0 < float(value) < inf:
-                return float(value)
-        self.fail(f"'{value}' is neither auto, strict, off, nor a blur radius in pixels, such as 4", param, ctx)
-
-
-class AreaType(click.ParamType):
-    """A part of every photo."""
-
-    name = "X,Y,W,H"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Text → ``focus.Area``."""
-        from deblurcli.focus import Area
-
-        return value if isinstance(value, Area) else Area(value)
-
+from deblurcli.cli.values import BokehType, NetworkType, Number, Word
+from deblurcli.networks.spec import DEFAULT_NETWORK
 
 SCALES_HELP = (
     "At how many sizes the photo is restored: full, half, quarter and so on. Wide blur is removed in the small copies. "
@@ -95,25 +18,41 @@ SCALES_HELP = (
 )
 
 
-class NetworkType(click.ParamType):
-    """The name of a network, reserved ones included."""
-
-    name = "NAME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Text → a name in the table."""
-        if value not in NETWORKS:
-            self.fail(f"'{value}' is not one of {', '.join(trainable_networks())}", param, ctx)
-        return value
-
-
 amount_option = click.option(
     "--amount",
-    type=click.FloatRange(0, 1.5),
+    type=Number(0, 1.5, example=0.5),
     default=1.0,
     show_default=True,
     help="Blend with the original: 0 is the original, 1 the fully restored photo; up to 1.5 exaggerates.",
 )
+
+
+def keep_bokeh_option(default: str) -> Callable[[Any], Any]:
+    """The option that says which blur is wanted; ``default`` is for people. The command has to be ``Spoken``."""
+    return click.option(
+        "--keep-bokeh",
+        type=BokehType(),
+        default="auto",
+        help="Leave alone what is blurred wider than PX, a radius in pixels: soft backgrounds are often meant "
+        "to be soft. auto is 1 % of the longer side, 6 px at least, and more where all is blurred; strict, or no "
+        f"value, is 0.3 %; off restores everything.  [default: {default}]",
+    )
+
+
+class Spoken(click.Command):
+    """A command that knows options whose value may be left out: ``--keep-bokeh photo.jpg`` is told by what comes next.
+
+    click would take the photo for the value.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does."""
+        end = args.index("--") if "--" in args else len(args)
+        given = list(args[:end])
+        for nth, (arg, following) in enumerate(zip(given, [*given[1:], ""], strict=False)):
+            if arg == "--keep-bokeh" and not BokehType.is_one(following):
+                given[nth] = "--keep-bokeh=strict"
+        return super().parse_args(ctx, given + args[end:])
 
 
 def network_options(command: Any, check: Callable[..., str] | None = None) -> Any:
@@ -122,7 +61,7 @@ def network_options(command: Any, check: Callable[..., str] | None = None) -> An
         command,
         click.option("-m", "--network", type=NetworkType(), help=f"Network.  [default: {DEFAULT_NETWORK}]"),
         click.option("--weights", metavar="TAG|FILE", help="Weights: a released tag or a .safetensors file."),
-        click.option("--backend", type=click.Choice(BACKENDS), default="auto", help="What runs the network."),
+        click.option("--backend", type=Word(BACKENDS), default="auto", help="What runs the network."),
         click.option(
             "--device",
             default="auto",
@@ -132,7 +71,7 @@ def network_options(command: Any, check: Callable[..., str] | None = None) -> An
         ),
         click.option(
             "--precision",
-            type=click.Choice(PRECISIONS),
+            type=Word(PRECISIONS),
             default="auto",
             help="Precision of the network's arithmetic.  [default: auto, which is fp32]",
         ),
@@ -142,33 +81,19 @@ def network_options(command: Any, check: Callable[..., str] | None = None) -> An
 
 def check_device(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """Passes what can name a device."""
+    value = value.lower()
     kind, colon, index = value.partition(":")
     if value in ("auto", "cpu", "cuda", "mps", *ONNX_DEVICES) or (kind == "cuda" and colon and index.isdecimal()):
         return value
-    raise click.BadParameter(f"'{value}' is not auto, cpu, cuda, cuda:N, mps, tensorrt or directml", ctx, param)
+    raise click.BadParameter(f"must be auto, cpu, cuda, cuda:N, mps, tensorrt or directml, not '{value}'", ctx, param)
 
 
 def check_devices(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """Passes what can name one device or several."""
-    kind, _, indices = value.partition(":")
+    kind, _, indices = value.lower().partition(":")
     if kind == "cuda" and (indices == "all" or ("," in indices and all(i.isdecimal() for i in indices.split(",")))):
-        return value
+        return f"{kind}:{indices}"
     return check_device(ctx, param, value)
-
-
-class ShardType(click.ParamType):
-    """K/N, one part of N."""
-
-    name = "K/N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """Text → part and number of parts, 1 ≤ part ≤ parts."""
-        if isinstance(value, tuple):
-            return value
-        part, _, parts = value.partition("/")
-        if part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts):
-            return int(part), int(parts)
-        self.fail(f"'{value}' is no part of a whole, such as 3/16", param, ctx)
 
 
 def photo_options(command: Any) -> Any:
@@ -177,7 +102,7 @@ def photo_options(command: Any) -> Any:
         command,
         click.option(
             "--transfer",
-            type=click.Choice(["auto", "srgb", "linear"]),
+            type=Word(["auto", "srgb", "linear"]),
             default="auto",
             help="Tone curve of the photos' values.  [default: auto, as the colour profile says, or else sRGB]",
         ),
@@ -188,7 +113,7 @@ def photo_options(command: Any) -> Any:
         ),
         click.option(
             "--strip",
-            type=click.Choice(["gps", "all"]),
+            type=Word(["gps", "all"]),
             help="Remove the GPS position, or all metadata, from the output. Colour profiles stay.",
         ),
         title=FILES,
@@ -197,36 +122,36 @@ def photo_options(command: Any) -> Any:
         command,
         click.option(
             "--raw-look",
-            type=click.Choice(["camera", "neutral"]),
+            type=Word(["camera", "neutral"]),
             default="camera",
             show_default=True,
             help="Camera raw: as light as the camera's own JPEG, or as the light was, which looks dark.",
         ),
         click.option(
             "--raw-space",
-            type=click.Choice(["srgb", "p3", "adobe", "prophoto"]),
+            type=Word(["srgb", "p3", "adobe", "prophoto"]),
             default="srgb",
             show_default=True,
             help="Colour space of the result.",
         ),
         click.option(
             "--raw-exposure",
-            type=click.FloatRange(-8, 8),
+            type=Number(-8, 8, example=0.5),
             default=0.0,
             metavar="EV",
-            help="Make it lighter or darker, in stops.",
+            help="Make it lighter or darker by this many stops, -8 to 8.",
         ),
         click.option(
             "--raw-wb",
             "raw_white_balance",
-            type=click.Choice(["camera", "auto", "daylight"]),
+            type=Word(["camera", "auto", "daylight"]),
             default="camera",
             show_default=True,
             help="White balance.",
         ),
         click.option(
             "--raw-highlights",
-            type=click.Choice(["clip", "blend", "rebuild"]),
+            type=Word(["clip", "blend", "rebuild"]),
             default="clip",
             show_default=True,
             help="What to do with highlights that are blown out in some channels.",

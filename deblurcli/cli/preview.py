@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from deblurcli.cli.defaults import profile_option
 from deblurcli.cli.messages import say, warn
-from deblurcli.cli.options import SCALES_HELP, BokehType, LocalPath, ScalesType, amount_option, network_options
+from deblurcli.cli.options import SCALES_HELP, Spoken, amount_option, keep_bokeh_option, network_options
+from deblurcli.cli.values import LocalPath, ScalesType
 
 if TYPE_CHECKING:
     from deblurcli.focus import KeepBokeh
     from deblurcli.scales import Scales
 
 
-@click.command(short_help="Show in a moment what restoring would do to a photo, before and after.")
+@click.command(cls=Spoken, short_help="Show in a moment what restoring would do to a photo, before and after.")
 @click.argument("photo", type=LocalPath(path_type=Path))
 @click.option(
     "-o",
@@ -29,15 +31,10 @@ if TYPE_CHECKING:
 @network_options
 @click.option("--scales", type=ScalesType(), default="auto", help=SCALES_HELP)
 @amount_option
-@click.option(
-    "--keep-bokeh",
-    type=BokehType(),
-    default="auto",
-    show_default=True,
-    help="Leave alone what is blurred wider than PX, a radius in pixels; off restores everything.",
-)
+@keep_bokeh_option("auto")
 @click.option("--no-open", is_flag=True, help="Only write the picture, and open no viewer.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing picture.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing picture. Originals are never replaced.")
+@profile_option
 @click.option("-q", "--quiet", is_flag=True, help="Only the path, warnings and errors.")
 def preview(
     photo: Path,
@@ -64,6 +61,7 @@ def preview(
     will after a full run, to within a few levels of 255. The picture's path is printed, and where there is a screen,
     your viewer opens it.
     """
+    from deblurcli.batch.jobs import check_original
     from deblurcli.errors import PhotoError
     from deblurcli.loading import load
     from deblurcli.look.picture import write_pairs
@@ -75,6 +73,7 @@ def preview(
     began = time.perf_counter()
     target = output or _own_place()
     format_for(target)
+    check_original(target, "-o", photo)
     if output and output.exists() and not overwrite:
         raise PhotoError(output, "exists already", "--overwrite replaces it.")
     read = read_photo(photo)
@@ -89,7 +88,10 @@ def preview(
     if deblurrer.backend.spec.context == "global":
         warn(f"{photo}: this network looks at the whole picture; of all of it, it makes something slightly different")
     click.echo(target)
-    say(f"{len(pairs)} places of {photo.name} in {time.perf_counter() - began:.1f} s", verbosity=-1 if quiet else 0)
+    say(
+        f"{len(pairs)} place{'s' * (len(pairs) != 1)} of {photo.name} in {time.perf_counter() - began:.1f} s",
+        verbosity=-1 if quiet else 0,
+    )
     if not no_open and sys.stdout.isatty() and _has_screen():
         click.launch(str(target))
 

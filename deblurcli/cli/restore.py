@@ -12,9 +12,20 @@ import click
 
 from deblurcli.backends import chosen_precision
 from deblurcli.batch.inputs import find_photos
-from deblurcli.batch.jobs import check_existing, plan_jobs, prepared, shard
+from deblurcli.batch.jobs import (
+    EXISTS,
+    REPLACE,
+    check_existing,
+    check_original,
+    exists,
+    plan_jobs,
+    prepared,
+    real_path,
+    shard,
+)
 from deblurcli.batch.storage import MARK as STORAGE_MARK
 from deblurcli.batch.storage import is_folder, is_remote, place
+from deblurcli.cli.defaults import file_of
 from deblurcli.cli.options import check_devices, network_options, photo_options
 from deblurcli.cli.pipe import Pipe, piped
 from deblurcli.cli.restore_options import (
@@ -42,6 +53,7 @@ if TYPE_CHECKING:
     from deblurcli.photo.photo import Photo
 
 WORTH_SAYING = 50e6  # bytes of maps
+FEW = 5  # outputs in the way, each of which has its own line
 
 
 @click.command(
@@ -87,6 +99,8 @@ def restore(
     stops at once. Exit codes: 0 done, 1 nothing could be done, 2 wrong usage, 3 some photos failed, 130 interrupted.
     """
     settings["verbosity"] = 1 if verbose else -1 if quiet else 0
+    file = file_of(ctx, "skip_existing")
+    settings["skips"] = f" (skip-existing is set in {file}; --profile none leaves that out)" if file else ""
     with piped(photos, output, settings["format"], settings["as_json"]) as pipe:
         code = _run(pipe, settings)
     ctx.exit(code)
@@ -106,20 +120,22 @@ def _run(pipe: Pipe, settings: dict[str, Any]) -> int:
     tag = tag_of(spec, settings["weights"])
     precision = chosen_precision(settings["precision"])
     common = {"network": spec.name, "weights": tag, "precision": precision, "amount": options.amount}
-    log = Log(common, settings["verbosity"], settings["as_json"], pipe.words)
+    log = Log(common, settings["verbosity"], settings["as_json"], pipe.words, settings["skips"])
 
     jobs = _jobs(pipe, settings, options, _names(settings, spec.name, tag), log)
+    if settings["report_file"]:
+        check_original(Path(settings["report_file"]), "--report", *(job.source for job in jobs))
     if settings["skip_existing"]:
         options = replace(options, finished_by=(spec.name, tag, precision))
-        jobs = list(_not_finished(jobs, options, (spec.name, tag, precision), log))
-    elif len(jobs) == 1:
-        check_existing(jobs[0], options.overwrite)  # before the network is loaded
+    jobs = _to_do(jobs, options, settings, log)
     if settings["dry_run"]:
         log.plan(jobs)
         return log.exit_code
     options, sheet = _to_look_at(pipe, settings, options, jobs)
 
     left, stop = {job.target: job for job in jobs}, Stop()
+    if settings["fail_fast"] and log.failed:
+        stop.soon.set()
     try:
         with log.bar(len(jobs)), stop.on_signals(log.stopping, only=len(jobs) == 1):
             for job, outcome in _outcomes(jobs, options, settings, stop, log, spec):
@@ -179,8 +195,12 @@ def _to_look_at(
             raise UsageError(f"{compare}: a picture is of one photo", "Name a page, --compare=FILE.html.")
         picture = _beside(pipe, jobs[0].target, "{stem}.before-after.png") if beside else compare
         format_for(picture)
+        check_original(picture, "--compare=", *(job.source for job in jobs))
+        if real_path(picture) == real_path(jobs[0].target):
+            raise UsageError(f"{picture}: is the name of the result", "Name another file with --compare=.")
         if picture.exists() and not options.overwrite:
-            raise PhotoError(picture, "exists already", "--overwrite replaces it.")
+            hint = "--compare names the picture of before and after. --overwrite replaces the one that is there."
+            raise PhotoError(picture, EXISTS, hint)
         return replace(options, comparison=picture), None
     part = "index-{}-of-{}.html".format(*settings["shard"]) if settings["shard"] else "index.html"
     if beside and pipe.output is None:
@@ -234,14 +254,33 @@ def _jobs(pipe: Pipe, settings: dict[str, Any], options: Options, names: Names |
     return shard(jobs, *settings["shard"]) if settings["shard"] else jobs
 
 
-def _not_finished(jobs: list[Job], options: Options, made_by: tuple[str, str, str], log: Log) -> Iterator[Job]:
+def _to_do(jobs: list[Job], options: Options, settings: dict[str, Any], log: Log) -> list[Job]:
+    """The jobs without those that were finished before, if these are skipped, and without outputs that are in the way.
+
+    Of many in the way all are told at once; of a few, each when its turn comes.
+    """
     from deblurcli.batch.one_photo import is_finished
 
+    left: list[Job] = []
+    in_the_way: list[Job] = []
     for job in jobs:
-        if is_finished(job, options, *made_by):
-            log.skip(job)
-        else:
-            yield job
+        there = not options.overwrite and not is_remote(job.target) and exists(job.target)
+        if options.finished_by and is_finished(job, options, *options.finished_by):
+            log.skip(job, only=len(jobs) == 1)
+            continue
+        left.append(job)
+        if there:  # it was before it was looked at, or another run may just have finished it
+            in_the_way.append(job)
+    hint = REPLACE
+    if options.finished_by:
+        hint = f"--overwrite replaces what was not finished with the same options{settings['skips']}."
+    if len(jobs) == 1 and in_the_way:
+        check_existing(in_the_way[0], options.overwrite, hint)  # before the network is loaded
+    if len(in_the_way) <= FEW or settings["dry_run"]:
+        return left
+    log.in_the_way(in_the_way, hint)
+    taken = {job.target for job in in_the_way}
+    return [job for job in left if job.target not in taken]
 
 
 def _outcomes(

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import click
 
-from deblurcli.cli.defaults import use_defaults
-from deblurcli.cli.options import (
-    SCALES_HELP,
-    AreaType,
-    BokehType,
-    LocalPath,
-    ScalesType,
-    ShardType,
-    TileType,
-    amount_option,
-)
+from deblurcli.batch.jobs import exists
+from deblurcli.cli.defaults import profile_option
+from deblurcli.cli.options import SCALES_HELP, Spoken, amount_option, keep_bokeh_option
 from deblurcli.cli.sections import ENGINE, EVERYDAY, FILES, LOOK, MANY, WHERE, Sectioned, all_of
+from deblurcli.cli.values import AreaType, FormatType, LocalPath, Number, ScalesType, ShardType, TileType, Word
+from deblurcli.errors import UsageError
 
 MAPS_SCALES = ("1", "1/2", "1/4", "1/8", "1/16")
 BESIDE = "beside"  # where nothing else is said
@@ -32,7 +28,7 @@ def which_options(command: Any) -> Any:
         click.option("--recursive", is_flag=True, help="Include subfolders, and keep the folder tree."),
         click.option(
             "--twins",
-            type=click.Choice(["raw", "developed", "both"]),
+            type=Word(["raw", "developed", "both"]),
             default="raw",
             show_default=True,
             help="Which to restore where a camera wrote a raw file and a picture of the same name.",
@@ -62,21 +58,22 @@ def picture_options(command: Any) -> Any:
         amount_option,
         click.option(
             "--format",
-            type=click.Choice(["jpeg", "png", "tiff", "webp", "avif", "jxl", "bmp"]),
+            type=FormatType(),
+            metavar="|".join(FormatType.words),
             help="Output format, whatever the suffix.",
         ),
         click.option(
             "--depth",
-            type=click.Choice(list(DEPTHS)),
+            type=Word(DEPTHS),
             default="auto",
             help="Bits per channel of the output; 32 is float TIFF, not clipped.  [default: auto, as the input]",
         ),
         click.option(
             "--quality",
-            type=click.IntRange(1, 100),
+            type=Number(1, 100, whole=True, example=90),
             default=95,
             show_default=True,
-            help="Quality of JPEG, WebP, AVIF and JPEG XL.",
+            help="Quality of JPEG, WebP, AVIF and JPEG XL, 1 to 100.",
         ),
         title=EVERYDAY,
     )
@@ -94,7 +91,7 @@ def picture_options(command: Any) -> Any:
         ),
         click.option(
             "--maps-scale",
-            type=click.Choice(MAPS_SCALES),
+            type=Word(MAPS_SCALES),
             default="1/4",
             show_default=True,
             help="Scale of exported maps with many planes, averaged over blocks; maps with one plane keep every pixel.",
@@ -110,14 +107,7 @@ def where_options(command: Any) -> Any:
     """The options that say where in a photo something is done."""
     return all_of(
         command,
-        click.option(
-            "--keep-bokeh",
-            type=BokehType(),
-            default="auto",
-            help="Leave alone what is blurred wider than PX, a radius in pixels: soft backgrounds are often meant "
-            "to be soft. auto is 1 % of the longer side, 6 px at least, and more where all is blurred; strict, or no "
-            "value, is 0.3 %; off restores everything.  [default: auto, or off with --mask or --region]",
-        ),
+        keep_bokeh_option("auto, or off with --mask or --region"),
         click.option(
             "--mask",
             type=LocalPath(path_type=Path),
@@ -139,7 +129,7 @@ def limit_options(command: Any) -> Any:
         command,
         click.option(
             "--max-pixels",
-            type=click.IntRange(1),
+            type=Number(1, whole=True, example=300_000_000),
             metavar="N",
             help="Refuse photos with more pixels than this (200 million).",
         ),
@@ -169,14 +159,7 @@ def name_options(command: Any) -> Any:
             "[default: NAME-deblurred beside it]",
         ),
         click.option("--overwrite", is_flag=True, help="Replace existing outputs. Originals are never replaced."),
-        click.option(
-            "--profile",
-            metavar="NAME",
-            is_eager=True,
-            expose_value=False,
-            callback=use_defaults,
-            help="Use the defaults that deblur.toml has under this name; none uses no such file.",
-        ),
+        profile_option,
         title=EVERYDAY,
     )
 
@@ -191,10 +174,12 @@ def run_options(command: Any) -> Any:
     )
     command = all_of(
         command,
-        click.option("--jobs", type=click.IntRange(1), metavar="N", help="How many photos to work on at a time."),
+        click.option(
+            "--jobs", type=Number(1, whole=True, example=2), metavar="N", help="How many photos to work on at a time."
+        ),
         click.option(
             "--cluster",
-            type=click.Choice(["ray"]),
+            type=Word(["ray"]),
             help="Use the machines of a Ray cluster; RAY_ADDRESS may say which.",
         ),
         click.option("--fail-fast", is_flag=True, help="Start no more photos once one has failed."),
@@ -237,18 +222,26 @@ def look_options(command: Any) -> Any:
     )
 
 
-class RestoreCommand(Sectioned):
-    """Knows options whose value may be left out.
-
-    Of ``--compare`` it comes after an equals sign: else ``--compare photo.jpg`` would take the photo for its file.
-    ``--keep-bokeh photo.jpg`` is told by what comes next.
-    """
+class RestoreCommand(Spoken, Sectioned):
+    """Its ``--compare`` takes a value after an equals sign only: else ``--compare photo.jpg`` would take the photo."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click does."""
         end = args.index("--") if "--" in args else len(args)
         given = [f"{arg}={BESIDE}" if arg == "--compare" else arg for arg in args[:end]]
-        for nth, (arg, following) in enumerate(zip(given, [*given[1:], ""], strict=False)):
-            if arg == "--keep-bokeh" and not BokehType.is_one(following):
-                given[nth] = "--keep-bokeh=strict"
-        return super().parse_args(ctx, given + args[end:])
+        for arg, following in pairwise(args[:end]):
+            if arg == "--compare" and _is_gone(following) and not ctx.resilient_parsing:
+                hint = f"If it is the picture to write, put an equals sign before it: --compare={following}"
+                raise UsageError(f"{following}: there is no such file", hint)
+        try:
+            return super().parse_args(ctx, given + args[end:])
+        except click.MissingParameter as error:
+            swallowed = next((arg for arg in args[:end] if arg.startswith("--compare=")), "")
+            hint = f"{swallowed} names the picture to write. Put a space there if it is the photo." if swallowed else ""
+            hint = hint or "Name a file or a folder: deblur photo.jpg"
+            raise UsageError("no photo is named", hint) from error
+
+
+def _is_gone(name: str) -> bool:
+    """Whether it can only be meant as a file, which there is not."""
+    return not re.search(r"^[-@]|[*?\[]|://", name) and not exists(Path(name))

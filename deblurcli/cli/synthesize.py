@@ -13,6 +13,7 @@ from deblurcli import __version__
 from deblurcli.batch.inputs import find_photos
 from deblurcli.batch.jobs import Job, check_jobs
 from deblurcli.cli.messages import report, say, warn
+from deblurcli.cli.values import Number, Word
 from deblurcli.errors import SOME_FAILED, DeblurError, PhotoError, UsageError, failure
 
 BLUR, SHARP, RADIUS, DRAWN = "_blur.png", "_sharp.png", "_radius.tif", "_drawn.json"
@@ -25,34 +26,44 @@ LENSES = ("disc", "polygon", "cats_eye", "donut", "gaussian")  # the fields of L
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Output folder; it is created if need be."
 )
 @click.option(
-    "--count", type=click.IntRange(1), default=1, show_default=True, help="How many pictures to make of each photo."
+    "--count",
+    type=Number(1, whole=True, example=3),
+    default=1,
+    show_default=True,
+    help="How many pictures to make of each photo.",
 )
 @click.option(
     "--radius",
-    type=click.FloatRange(0, 100),
+    type=Number(0, 100, example=3),
     metavar="PX",
     help="The same blur radius everywhere.  [default: random scenes with layers in front]",
 )
 @click.option(
     "--largest",
-    type=click.FloatRange(0, 100, min_open=True),
+    type=Number(0, 100, above=True, example=8),
     metavar="PX",
     help="Largest blur radius of random scenes.  [default: 8]",
 )
-@click.option("--lens", type=click.Choice(LENSES), help="Shape of the aperture.  [default: random]")
+@click.option("--lens", type=Word(LENSES), help="Shape of the aperture.  [default: random]")
 @click.option(
     "--noise",
-    type=click.FloatRange(0, 50),
+    type=Number(0, 50, example=2),
     metavar="SD",
     help="Sensor noise in mid-tones, in 1/255.  [default: random, up to 4]",
 )
 @click.option(
     "--jpeg",
-    type=click.IntRange(1, 100),
+    type=Number(1, 100, whole=True, example=90),
     metavar="QUALITY",
     help="Add JPEG compression of this quality.  [default: no]",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed gives other pictures.")
+@click.option(
+    "--seed",
+    type=Number(0, whole=True, example=7),
+    default=0,
+    show_default=True,
+    help="Another seed gives other pictures.",
+)
 @click.option("--recursive", is_flag=True, help="Include subfolders, and keep the folder tree.")
 @click.option("--overwrite", is_flag=True, help="Replace existing outputs. Originals are never replaced.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per picture on stdout.")

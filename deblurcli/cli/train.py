@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from deblurcli.cli.values import Number, Word
+
 
 def _list(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     if not wanted:
@@ -34,21 +36,34 @@ def _list(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     type=click.Path(path_type=Path),
     help="Folder of the run; an existing run is continued.",
 )
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after this long, start-up included.")
-@click.option("--steps", type=click.IntRange(1), help="Stop after this many steps, and say what took how long.")
-@click.option("--cooldown", type=click.IntRange(1), metavar="STEPS", help="Finish: lower the learning rate to zero.")
+@click.option("--minutes", type=Number(0, above=True, example=60), help="Stop after this long, start-up included.")
+@click.option(
+    "--steps", type=Number(1, whole=True, example=1000), help="Stop after this many steps, and say what took how long."
+)
+@click.option(
+    "--cooldown",
+    type=Number(1, whole=True, example=3000),
+    metavar="STEPS",
+    help="Finish: lower the learning rate to zero.",
+)
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe.")
 @click.option("--weights", metavar="TAG|FILE", help="Start from these weights; they may be of a smaller network.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option(
     "--precision",
-    type=click.Choice(["auto", "fp32", "bf16"]),
+    type=Word(["auto", "fp32", "bf16"]),
     default="auto",
     show_default=True,
     help="auto is bf16 where the device supports it.",
 )
 @click.option("--compile", "compile_network", is_flag=True, help="Compile the network first; worthwhile on GPUs.")
-@click.option("--every", type=float, default=10.0, show_default=True, help="Minutes between validations.")
+@click.option(
+    "--every",
+    type=Number(0, above=True, example=10),
+    default=10.0,
+    show_default=True,
+    help="Minutes between validations.",
+)
 @click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List the recipes.")
 def train(
     recipe: Path,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deblurcli.cli.messages import say, table_console
-from deblurcli.cli.options import NetworkType
+from deblurcli.cli.values import NetworkType, Number, Word
 from deblurcli.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
@@ -231,13 +231,18 @@ def _check_output(output: Path, overwrite: bool) -> None:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["onnx", "dtmodel"]),
+    type=Word(["onnx", "dtmodel"]),
     default="onnx",
     show_default=True,
     help="dtmodel is darktable's: an ONNX file and a description of it, zipped.",
 )
-@click.option("--tile-size", type=click.IntRange(1), metavar="PX", help="For a dtmodel: the fixed side of its tiles.")
-@click.option("--precision", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True)
+@click.option(
+    "--tile-size",
+    type=Number(1, whole=True, example=768),
+    metavar="PX",
+    help="For a dtmodel: the fixed side of its tiles.",
+)
+@click.option("--precision", type=Word(["fp32", "fp16"]), default="fp32", show_default=True)
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 def export(
     network: str,

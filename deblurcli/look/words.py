@@ -24,8 +24,13 @@ NOISY = 6 / 255
 SHARP, SOFT = 0.6, 0.4
 """Share of contrast that there is in the photo itself, of what a small copy has: above is focus, below blur."""
 
-BOKEH = 0.05
-"""Share of a photo."""
+BOKEH, MOSTLY = 0.05, 0.5
+"""Shares of a photo that are worth a word, and that are the reason."""
+
+BAND = 512
+"""Rows that are compared at once."""
+
+LEFT = "the soft background was left alone (--keep-bokeh off restores it)"
 
 FLAT = 1 / 255
 """Contrast, as a root mean square, of what has nothing to sharpen."""
@@ -45,28 +50,47 @@ def about_part(name: str, part: Part) -> Pair:
     return pair(part.before, part.after, f"{name}: {said}{left}")
 
 
-def remark(before: NDArray[Any], after: NDArray[Any], amount: float, bokeh: float = 0.0) -> str:
+def remark(
+    before: NDArray[Any], after: NDArray[Any], amount: float, bokeh: float = 0.0, everywhere: bool = True
+) -> str:
     """Why little was done to a photo, in a few words; nothing where much was done, or where nobody can tell.
 
     Args:
         before, after: codes (H, W, 3) of whatever depths. amount: how much of the network's change is in ``after``.
-        bokeh: share of the photo that was left alone.
+        bokeh: share of the photo that was left alone. everywhere: neither a mask nor a region said where.
     """
     changes = change_by_block(before, after)
-    if amount == 0 or not changes.size or np.quantile(changes, 0.95) > amount * HARDLY:
+    if amount == 0 or not changes.size:
         return ""
-    fine, wide = (float(contrast.mean()) for contrast in contrasts(before))
-    if wide < FLAT**2:
+    if not everywhere:
+        why = "is flat, or so soft that --keep-bokeh leaves it alone" if bokeh else "has nothing to sharpen"
+        return "" if _differs(before, after) else f"nothing changed: the part you chose {why}"
+    if np.quantile(changes, 0.95) > amount * HARDLY:
         return ""
-    if bokeh > BOKEH:
-        return "hardly changed: what is soft in it stays so (--keep-bokeh off restores it)"
+    fine, wide = contrasts(before)
+    if wide.mean() < FLAT**2:
+        return ""
+    if bokeh > MOSTLY:
+        return f"hardly changed: {LEFT}"
+    if changes.any():  # what was left alone says nothing about the rest
+        fine, wide = fine[changes > 0], wide[changes > 0]
     noise = noise_of(before)
     if noise > NOISY:
         return "hardly changed: too noisy to tell blur from grain"
-    share = (fine - 6 * noise**2) / wide  # a second difference of independent values has six times their variance
-    if share > SHARP:
-        return "hardly changed: the photo is in focus"
-    return "hardly changed: blurred more than can be undone" if share < SOFT else ""
+    share = (fine.mean() - 6 * noise**2) / wide.mean()  # a second difference of independent values: six variances
+    left = f"; {LEFT}" if bokeh > BOKEH else ""
+    why = ": the photo is in focus" if share > SHARP else ": blurred more than can be undone" if share < SOFT else ""
+    return f"hardly changed{why}{left}" if why or left else ""
+
+
+def _differs(before: NDArray[Any], after: NDArray[Any]) -> bool:
+    """Whether anything is different at all, at the precision of the coarser of two depths."""
+    step = 0.5 / min(np.iinfo(c.dtype).max if c.dtype.kind == "u" else 65535 for c in (before, after))
+    for top in range(0, len(before), BAND):
+        rows = slice(top, top + BAND)
+        if (np.abs(np.nan_to_num(to_float(after[rows])) - np.nan_to_num(to_float(before[rows]))) > step).any():
+            return True
+    return False
 
 
 def noise_of(pixels: NDArray[Any]) -> float:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import Any, Literal
 
-from deblurcli.errors import UsageError
+from deblurcli.errors import UsageError, did_you_mean
 
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
@@ -130,7 +129,8 @@ class NetworkSpec:
         for text in wanted:
             meant = {text} & {*names} or {name for name in names if text and name.startswith(text)}
             if not meant:
-                raise UsageError(f"{self.name} has no map '{text}'", f"There are: {', '.join(names)}.")
+                hint = f"{did_you_mean(text, names)} There are: {', '.join(names)}.".strip()
+                raise UsageError(f"{self.name} has no map '{text}'", hint)
             found |= meant
         return tuple(name for name in names if name in found)
 
@@ -402,7 +402,6 @@ def network_spec(name: str) -> NetworkSpec:
         UsageError: there is no such network.
     """
     if name not in NETWORKS:
-        close = get_close_matches(name, trainable_networks(), n=1)
-        hint = f"Did you mean '{close[0]}'?" if close else f"There are: {', '.join(trainable_networks())}."
+        hint = did_you_mean(name, trainable_networks()) or f"There are: {', '.join(trainable_networks())}."
         raise UsageError(f"no network is called '{name}'", hint)
     return NETWORKS[name]

@@ -23,15 +23,17 @@ except ImportError:  # Windows, where files that are open cannot be removed anyw
     fcntl = None
 
 FULL = ("cannot be written: the disk is full", "Make room, or write somewhere else.")
-LOCKED = ("cannot be written: no permission to write in this folder", "Choose another place with --output.")
-MISSING = ("cannot be written: its folder does not exist", "Create the folder first.")
+ELSEWHERE = "Choose another place with --output."
+LOCKED = ("cannot be written: no permission to write in the folder {folder}", ELSEWHERE)
+MISSING = ("cannot be written: its folder does not exist: {folder}", "Create the folder first.")
+NO_FILES = ("cannot be written: the system makes no files in the folder {folder}", ELSEWHERE)
 EXISTS = ("exists already", "Pass --overwrite to replace it.")
 _WORDS = {
     errno.ENOSPC: FULL,
     errno.EDQUOT: FULL,
     errno.EACCES: LOCKED,
     errno.EPERM: LOCKED,
-    errno.EROFS: ("cannot be written: the disk is read-only", "Choose another place with --output."),
+    errno.EROFS: ("cannot be written: the disk is read-only", ELSEWHERE),
     errno.ENOENT: MISSING,
     errno.ENOTDIR: MISSING,
     errno.EEXIST: EXISTS,
@@ -76,7 +78,9 @@ def replacing(path: str | PathLike[str], *, overwrite: bool = True) -> Iterator[
         _sync(target.parent)
     except OSError as error:
         words = _WORDS.get(error.errno or 0, (f"cannot be written: {error.strerror or error}",))
-        raise (OutputLostError if error.errno in _LOST else PhotoError)(path, *words) from error
+        words = NO_FILES if words is MISSING and target.parent.is_dir() else words
+        said = (text.replace("{folder}", str(target.parent)) for text in words)
+        raise (OutputLostError if error.errno in _LOST else PhotoError)(path, *said) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -27,8 +27,8 @@ def check_depth(format: str, depth: Depth) -> None:
     """
     known = FORMATS[format]
     if depth != "auto" and depth not in known.depths:
-        able = [other.title for other in FORMATS.values() if depth in other.depths]
-        hint = f"{' and '.join(able)} can." if able else "Depths are auto, 8, 16 and 32."
+        able = " and ".join(", ".join(f.title for f in FORMATS.values() if depth in f.depths).rsplit(", ", 1))
+        hint = f"{able} can." if able else "Depths are auto, 8, 16 and 32."
         raise UsageError(f"{known.title} cannot hold {depth} bits per channel", hint)
 
 

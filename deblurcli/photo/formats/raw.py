@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
-import rawpy
 
 from deblurcli.arrays import Pixels
 from deblurcli.errors import PhotoError, UsageError
@@ -30,15 +29,15 @@ CANON_CR3 = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 # LibRaw's flip counts otherwise: → the EXIF orientation that means the same.
 _ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
 _SPACES = {
-    "srgb": rawpy.ColorSpace.sRGB,
-    "p3": rawpy.ColorSpace.P3D65,
-    "adobe": rawpy.ColorSpace.Adobe,
-    "prophoto": rawpy.ColorSpace.ProPhoto,
+    "srgb": "sRGB",
+    "p3": "P3D65",
+    "adobe": "Adobe",
+    "prophoto": "ProPhoto",
 }
 _HIGHLIGHTS = {
-    "clip": rawpy.HighlightMode.Clip,
-    "blend": rawpy.HighlightMode.Blend,
-    "rebuild": rawpy.HighlightMode.ReconstructDefault,
+    "clip": "Clip",
+    "blend": "Blend",
+    "rebuild": "ReconstructDefault",
 }
 LOOKS = ("camera", "neutral")
 WHITE_BALANCES = ("camera", "auto", "daylight")
@@ -81,6 +80,11 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None, settings: RawSettin
 
     Raises PhotoError for what LibRaw does not know, and for files that are damaged or cut short.
     """
+    try:
+        import rawpy
+    except ImportError as error:
+        what = "is a camera raw file, and the Python package rawpy, which reads these, is not installed"
+        raise PhotoError(path, what, f"pip install rawpy adds it. {DEVELOP}") from error
     warnings: list[str] = []
     with _libraw_errors(path), rawpy.imread(str(path)) as raw:
         check_size(path, raw.sizes.raw_width, raw.sizes.raw_height, 1, max_pixels)
@@ -95,7 +99,7 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None, settings: RawSettin
         white_levels: Sequence[int] = raw.camera_white_level_per_channel or (0,)
         samples = raw.postprocess(
             output_bps=16,
-            output_color=_SPACES[settings.space],
+            output_color=rawpy.ColorSpace[_SPACES[settings.space]],
             gamma=(2.4, 12.92) if curve == SRGB_CURVE else (curve[0], 0),
             use_camera_wb=white_balance == "camera",
             use_auto_wb=white_balance == "auto",
@@ -103,7 +107,7 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None, settings: RawSettin
             adjust_maximum_thr=0.0,  # or white would be the lightest pixel of each photo
             user_sat=min(white_levels) or None,
             bright=2**settings.exposure if settings.look == "neutral" else 1.0,
-            highlight_mode=_HIGHLIGHTS[settings.highlights],
+            highlight_mode=rawpy.HighlightMode[_HIGHLIGHTS[settings.highlights]],
             half_size=settings.half,
             user_flip=0,
         )
@@ -114,7 +118,7 @@ def read(path: Path, file: BinaryIO, max_pixels: int | None, settings: RawSettin
         shown = None if preview is None else luminance_of_preview(preview)
         if shown is None:
             look = Look.usual(_baseline_exposure(file))
-            warnings.append("There is no preview in it to go by: it was made as light as cameras usually do.")
+            warnings.append("It has no preview to match, so it was made about as bright as cameras usually do.")
         else:
             look = Look.like(luminance(samples, settings.space), shown)
         look.apply(samples, settings.space, settings.exposure)
@@ -153,6 +157,8 @@ def _crop(sizes: Any, step: int) -> tuple[slice, slice]:
 
 @contextmanager
 def _libraw_errors(path: Path) -> Iterator[None]:
+    import rawpy
+
     try:
         yield
     except (rawpy.LibRawFileUnsupportedError, rawpy.NotSupportedError) as error:
@@ -169,6 +175,8 @@ def _libraw_errors(path: Path) -> Iterator[None]:
 
 def _preview(raw: Any) -> bytes | Pixels | None:
     """The preview inside: a JPEG file, or pixels (H, W, 3)."""
+    import rawpy
+
     with suppress(rawpy.LibRawError):
         return raw.extract_thumb().data
     return None

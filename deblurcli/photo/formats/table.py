@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
-from deblurcli.errors import UsageError
+from deblurcli.errors import UsageError, did_you_mean
 from deblurcli.photo.formats import avif, bmp, heif, jp2, jpeg, jxl, png, raw, tiff, webp
 from deblurcli.photo.formats.shape import Format, Readable, Writable
 from deblurcli.photo.formats.sniff import RAW_SUFFIXES
@@ -35,12 +35,14 @@ def format_for(path: str | PathLike[str], format: str | None = None) -> str:
         name = format.lower().removeprefix(".")
         if name in FORMATS or f".{name}" in _BY_SUFFIX:
             return _BY_SUFFIX.get(f".{name}", name)
-        raise UsageError(f"unknown format {format!r}", f"Known are {', '.join(FORMATS)}.")
+        hint = did_you_mean(name, [*FORMATS, *(suffix[1:] for suffix in _BY_SUFFIX)])
+        raise UsageError(f"{format!r} is not a format that can be written", hint or f"There are: {', '.join(FORMATS)}.")
     suffix = Path(str(path)).suffix
     if suffix.lower() in _BY_SUFFIX:
         return _BY_SUFFIX[suffix.lower()]
     what = f"no format has the suffix {suffix!r}" if suffix else "the name has no suffix to tell the format by"
-    raise UsageError(f"{path}: {what}", f"Known are {' '.join(_BY_SUFFIX)}; or name one with --format.")
+    hint = f"Known are {' '.join(_BY_SUFFIX)}; or name one with --format."
+    raise UsageError(f"{path}: {what}", hint if suffix else f"{hint} For a folder, write {path}/.")
 
 
 def suffix_for(source: str | PathLike[str], format: str | None = None) -> str:

@@ -19,7 +19,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
-WORDS = 1200  # in the README
+WORDS = 950  # in the README
 
 
 def blocks(text: str, language: str) -> list[str]:

@@ -17,29 +17,31 @@ PLACES = {
     "fish": ("XDG_CONFIG_HOME", "~/.config", "fish/completions/deblur.fish"),
 }
 AFTERWARDS = {
-    "bash": "It works in new terminals, if the package bash-completion is installed.",
-    "zsh": "Put this at the end of ~/.zshrc, if it is not there: fpath+=({folder}); autoload -Uz compinit; compinit",
+    "bash": "It works in new terminals. The package bash-completion has to be installed.",
+    "zsh": "Add this at the end of ~/.zshrc, if it is not there: fpath+=({folder}); autoload -Uz compinit; compinit",
     "fish": "It works in new terminals.",
 }
 
 
 @click.command(short_help="Let the shell complete commands, options and file names.")
 @click.argument("shell", required=False, type=Word(sorted(PLACES)))
-@click.option("--install", is_flag=True, help="Write it to where the shell looks for it, and say where that is.")
+@click.option("--install", is_flag=True, help="Write it where the shell looks for it, and say where that is.")
 @click.pass_context
 def completion(ctx: click.Context, shell: str | None, install: bool) -> None:
-    """Print, or install, what lets the shell complete commands, options and file names with the Tab key.
+    """Let the Tab key complete commands, options and file names. This prints the script for that, or installs it.
 
     \b
-    deblur completion --install             for the shell that you use
-    deblur completion zsh > _deblur         to put it where you like
+    deblur completion --install             installs it for the shell that you use
+    deblur completion zsh > _deblur         prints it, for you to put where you like
     """
     from click.shell_completion import get_completion_class
 
     shell = shell or Path(os.environ.get("SHELL", "")).name
     completer = get_completion_class(shell) if shell in PLACES else None
     if completer is None:
-        raise UsageError("which shell?", f"Name it: deblur completion {'|'.join(sorted(PLACES))}")
+        raise UsageError(
+            "it is not clear which shell you use", f"Name it: deblur completion {'|'.join(sorted(PLACES))}"
+        )
     script = completer(ctx.find_root().command, {}, "deblur", "_DEBLUR_COMPLETE").source()
     if not install:
         print(script)

@@ -100,7 +100,7 @@ profile_option = click.option(
     is_eager=True,
     expose_value=False,
     callback=use_defaults,
-    help="Use the defaults that deblur.toml has under this name; none uses no such file.",
+    help="Use the defaults that deblur.toml has under this name; none ignores that file.",
 )
 
 

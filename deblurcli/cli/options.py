@@ -13,8 +13,8 @@ from deblurcli.cli.values import BokehType, NetworkType, Number, Word
 from deblurcli.networks.spec import DEFAULT_NETWORK
 
 SCALES_HELP = (
-    "At how many sizes the photo is restored: full, half, quarter and so on. Wide blur is removed in the small copies. "
-    "auto chooses for iniknet-fast, and is 1 for the networks from papers."
+    "Restore the photo at this many sizes: full, half, quarter and so on. Wide blur is removed in the small copies. "
+    "auto picks for iniknet-fast, and is 1 for the networks from papers."
 )
 
 
@@ -23,7 +23,7 @@ amount_option = click.option(
     type=Number(0, 1.5, example=0.5),
     default=1.0,
     show_default=True,
-    help="Blend with the original: 0 is the original, 1 the fully restored photo; up to 1.5 exaggerates.",
+    help="Strength of the effect: 0 is the original, 1 the full effect; up to 1.5 exaggerates it.",
 )
 
 
@@ -33,9 +33,9 @@ def keep_bokeh_option(default: str) -> Callable[[Any], Any]:
         "--keep-bokeh",
         type=BokehType(),
         default="auto",
-        help="Leave alone what is blurred wider than PX, a radius in pixels: soft backgrounds are often meant "
-        "to be soft. auto is 1 % of the longer side, 6 px at least, and more where all is blurred; strict, or no "
-        f"value, is 0.3 %; off restores everything.  [default: {default}]",
+        help="Keep soft backgrounds soft: what is blurred by a radius of more than PX pixels stays as it is. auto is 1 "
+        "% of the longer side, at least 6 px, and more if the whole photo is blurred; strict, or no value, is 0.3 %; "
+        f"off restores everything.  [default: {default}]",
     )
 
 
@@ -59,8 +59,8 @@ def network_options(command: Any, check: Callable[..., str] | None = None) -> An
     """The options that choose a network and where it runs; one meaning in every command. ``check`` is of the device."""
     return all_of(
         command,
-        click.option("-m", "--network", type=NetworkType(), help=f"Network.  [default: {DEFAULT_NETWORK}]"),
-        click.option("--weights", metavar="TAG|FILE", help="Weights: a released tag or a .safetensors file."),
+        click.option("-m", "--network", type=NetworkType(), help=f"Network to use.  [default: {DEFAULT_NETWORK}]"),
+        click.option("--weights", metavar="TAG|FILE", help="Weights to use: a released tag or a .safetensors file."),
         click.option("--backend", type=Word(BACKENDS), default="auto", help="What runs the network."),
         click.option(
             "--device",
@@ -125,7 +125,7 @@ def photo_options(command: Any) -> Any:
             type=Word(["camera", "neutral"]),
             default="camera",
             show_default=True,
-            help="Camera raw: as light as the camera's own JPEG, or as the light was, which looks dark.",
+            help="camera: as bright as the camera's own JPEG; neutral: in proportion to the light, which looks dark.",
         ),
         click.option(
             "--raw-space",

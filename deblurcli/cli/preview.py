@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--no-open", is_flag=True, help="Only write the picture, and open no viewer.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing picture. Originals are never replaced.")
 @profile_option
-@click.option("-q", "--quiet", is_flag=True, help="Only the path, warnings and errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Show only the path, warnings and errors.")
 def preview(
     photo: Path,
     output: Path | None,
@@ -51,15 +51,15 @@ def preview(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """Restore a few places of a photo and show them before and after, pixel by pixel.
+    """Restore a few small parts of a photo and show them before and after, at 100 %.
 
     \b
     deblur preview photo.jpg
     deblur preview photo.jpg --amount 0.6 -o look.png
 
-    The places are a soft one, a larger one and the sharpest: what is in focus should stay as it is. They look as they
-    will after a full run, to within a few levels of 255. The picture's path is printed, and where there is a screen,
-    your viewer opens it.
+    One part is soft, one is larger, and one is the sharpest: what is in focus should stay as it is. They look as they
+    will after a full run; values differ by no more than a few of 255 levels. The path of the picture is printed. If
+    there is a screen, your viewer opens it.
     """
     from deblurcli.batch.jobs import check_original
     from deblurcli.errors import PhotoError
@@ -86,10 +86,10 @@ def preview(
     target.parent.mkdir(parents=True, exist_ok=True)
     write_pairs(target, title, pairs, read.icc)
     if deblurrer.backend.spec.context == "global":
-        warn(f"{photo}: this network looks at the whole picture; of all of it, it makes something slightly different")
+        warn(f"{photo}: this network looks at the whole picture, so its full result will differ a little")
     click.echo(target)
     say(
-        f"{len(pairs)} place{'s' * (len(pairs) != 1)} of {photo.name} in {time.perf_counter() - began:.1f} s",
+        f"{len(pairs)} part{'s' * (len(pairs) != 1)} of {photo.name} in {time.perf_counter() - began:.1f} s",
         verbosity=-1 if quiet else 0,
     )
     if not no_open and sys.stdout.isatty() and _has_screen():

@@ -25,17 +25,23 @@ def which_options(command: Any) -> Any:
     """The options that say which photos are restored."""
     return all_of(
         command,
-        click.option("--recursive", is_flag=True, help="Include subfolders, and keep the folder tree."),
+        click.option(
+            "--recursive", is_flag=True, help="Include subfolders, and sort the results into folders of the same names."
+        ),
         click.option(
             "--twins",
             type=Word(["raw", "developed", "both"]),
             default="raw",
             show_default=True,
-            help="Which to restore where a camera wrote a raw file and a picture of the same name.",
+            help="If the camera saved both a raw file and a picture: restore the raw file, the picture, or both.",
         ),
-        click.option("--skip-existing", is_flag=True, help="Skip photos that were finished with the same options."),
-        click.option("--shard", type=ShardType(), help="Do part K of N only, for N runs side by side, e.g. 3/16."),
-        click.option("--dry-run", is_flag=True, help="Only list what would be restored, and to where."),
+        click.option("--skip-existing", is_flag=True, help="Skip photos that are already done with the same options."),
+        click.option(
+            "--shard", type=ShardType(), help="Do only part K of N, e.g. 3/16, so that N runs can share the work."
+        ),
+        click.option(
+            "--dry-run", is_flag=True, help="Only list which photos would be restored, and where the results would go."
+        ),
         title=MANY,
     )
 
@@ -48,7 +54,7 @@ def picture_options(command: Any) -> Any:
             "--tile",
             type=TileType(),
             default="auto",
-            help="Side of the tiles that large photos are cut into; auto chooses what fits into memory.",
+            help="Side of the tiles in which large photos are restored, in pixels; auto picks what fits into memory.",
         ),
         click.option("--scales", type=ScalesType(), default="auto", help=SCALES_HELP),
         title=ENGINE,
@@ -60,13 +66,14 @@ def picture_options(command: Any) -> Any:
             "--format",
             type=FormatType(),
             metavar="|".join(FormatType.words),
-            help="Output format, whatever the suffix.",
+            help="Format of the result, whatever its name ends in.",
         ),
         click.option(
             "--depth",
             type=Word(DEPTHS),
             default="auto",
-            help="Bits per channel of the output; 32 is float TIFF, not clipped.  [default: auto, as the input]",
+            help="Bits per channel of the result; 32 is a floating-point TIFF that clips nothing.  "
+            "[default: auto, as in the photo]",
         ),
         click.option(
             "--quality",
@@ -82,22 +89,24 @@ def picture_options(command: Any) -> Any:
         click.option(
             "--export-maps",
             is_flag=True,
-            help="Also write maps of what the network chose at each pixel, to OUTPUT.maps/: all that it has.",
+            help="Also write maps of what the network chose at each pixel, into the folder OUTPUT.maps/.",
         ),
         click.option(
             "--maps",
             metavar="NAME,NAME...",
-            help="Export only these maps, e.g. blur_radius or defocus,mu. An unknown name lists all of them.",
+            help="Write only these maps, e.g. blur_radius or defocus,mu. A wrong name brings up the list.",
         ),
         click.option(
             "--maps-scale",
             type=Word(MAPS_SCALES),
             default="1/4",
             show_default=True,
-            help="Scale of exported maps with many planes, averaged over blocks; maps with one plane keep every pixel.",
+            help="Shrink maps with many values per pixel to this scale. Maps with one value per pixel stay full size.",
         ),
         click.option(
-            "--maps-dir", type=LocalPath(path_type=Path), help="Folder to put the maps' folders in.  [default: beside]"
+            "--maps-dir",
+            type=LocalPath(path_type=Path),
+            help="Put the maps' folders here.  [default: beside the result]",
         ),
         title=LOOK,
     )
@@ -112,12 +121,14 @@ def where_options(command: Any) -> Any:
             "--mask",
             type=LocalPath(path_type=Path),
             metavar="FILE",
-            help="Restore where this picture is white or opaque, not where it is black or transparent; any size.",
+            help="Restore where this picture is white or opaque, and not where it is black or transparent. It may have "
+            "any size.",
         ),
         click.option(
             "--region",
             type=AreaType(),
-            help="Restore only this part, in pixels or percent of the photo as displayed, e.g. 25%,25%,50%,50%.",
+            help="Restore only this part: left, top, width and height, in pixels or percent of the photo as you see "
+            "it, e.g. 25%,25%,50%,50%.",
         ),
         title=WHERE,
     )
@@ -131,7 +142,7 @@ def limit_options(command: Any) -> Any:
             "--max-pixels",
             type=Number(1, whole=True, example=300_000_000),
             metavar="N",
-            help="Refuse photos with more pixels than this (200 million).",
+            help="Refuse photos with more pixels than this.  [default: 200 million]",
         ),
         title=FILES,
     )
@@ -141,11 +152,11 @@ def name_options(command: Any) -> Any:
     """The options that say where results go and how they are called."""
     command = all_of(
         command,
-        click.option("--suffix", metavar="TEXT", help="Add this to the photos' names, e.g. --suffix=-sharp."),
+        click.option("--suffix", metavar="TEXT", help="Add this to the names of the results, e.g. --suffix=-sharp."),
         click.option(
             "--template",
             metavar="TEXT",
-            help="How to name results, using {stem} {suffix} {network} {tag} {date}, e.g. '{date}/{stem}-{network}'.",
+            help="Name the results so, with {stem} {suffix} {network} {tag} {date}, e.g. '{date}/{stem}-{network}'.",
         ),
         title=MANY,
     )
@@ -155,10 +166,12 @@ def name_options(command: Any) -> Any:
             "-o",
             "--output",
             type=click.Path(),
-            help="File, or folder for several photos, or - for standard output. The suffix decides the format.  "
-            "[default: NAME-deblurred beside it]",
+            help="Where the result goes: a file, a folder for several photos, or - for standard output. The file's "
+            "ending decides the format.  [default: NAME-deblurred beside the photo]",
         ),
-        click.option("--overwrite", is_flag=True, help="Replace existing outputs. Originals are never replaced."),
+        click.option(
+            "--overwrite", is_flag=True, help="Replace results that are already there. Originals are never replaced."
+        ),
         profile_option,
         title=EVERYDAY,
     )
@@ -168,29 +181,29 @@ def run_options(command: Any) -> Any:
     """The options that say how a run goes on and what it tells."""
     command = all_of(
         command,
-        click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors."),
-        click.option("-v", "--verbose", is_flag=True, help="Say more, even when stderr is not a terminal."),
+        click.option("-q", "--quiet", is_flag=True, help="Show only warnings and errors."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more, even where messages go to a file."),
         title=EVERYDAY,
     )
     command = all_of(
         command,
         click.option(
-            "--jobs", type=Number(1, whole=True, example=2), metavar="N", help="How many photos to work on at a time."
+            "--jobs", type=Number(1, whole=True, example=2), metavar="N", help="Work on this many photos at a time."
         ),
         click.option(
             "--cluster",
             type=Word(["ray"]),
-            help="Use the machines of a Ray cluster; RAY_ADDRESS may say which.",
+            help="Use the machines of a Ray cluster. The variable RAY_ADDRESS can say which.",
         ),
-        click.option("--fail-fast", is_flag=True, help="Start no more photos once one has failed."),
+        click.option("--fail-fast", is_flag=True, help="Begin no more photos once one has failed."),
         click.option(
             "--report",
             "report_file",
             type=LocalPath(),
             metavar="FILE",
-            help="Write a list of what failed or was not started; @FILE takes it up.",
+            help="Write a list of the photos that failed or were not begun. Name it as @FILE to restore those.",
         ),
-        click.option("--json", "as_json", is_flag=True, help="One JSON line per photo on stdout."),
+        click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each photo, for scripts."),
         title=MANY,
     )
     return all_of(
@@ -198,7 +211,7 @@ def run_options(command: Any) -> Any:
         click.option(
             "--compile",
             is_flag=True,
-            help="Compile the network first: this takes a minute and pays from hundreds of megapixels on. Needs "
+            help="Compile the network first. That takes a minute and only pays off for hundreds of megapixels. Needs "
             "PyTorch and a C++ compiler.",
         ),
         title=ENGINE,
@@ -215,8 +228,8 @@ def look_options(command: Any) -> Any:
             is_flag=False,
             flag_value=BESIDE,
             metavar="[=FILE]",
-            help="Also make a picture of before and after, NAME.before-after.png beside the output; of several photos "
-            "a page of all of them, index.html in the output folder.",
+            help="Also make a picture of before and after, NAME.before-after.png beside the result. For several "
+            "photos: a page of all of them, index.html in the output folder.",
         ),
         title=LOOK,
     )

@@ -46,7 +46,7 @@ def about_part(name: str, part: Part) -> Pair:
     said = (
         "in focus" if radius < 0.3 else f"blur radius {radius:.1f} px" if radius < 3 else f"blur radius {radius:.0f} px"
     )
-    left = ", left as it is" if radius >= 0.3 and np.array_equal(part.before, part.after) else ""
+    left = ", left alone" if radius >= 0.3 and np.array_equal(part.before, part.after) else ""
     return pair(part.before, part.after, f"{name}: {said}{left}")
 
 

@@ -62,5 +62,5 @@ def test_command(tmp_path: Path) -> None:
     assert header.tag == "mean" and {"gain", "sharp"} < set(header.scores)
     again = CliRunner().invoke(cli, command)
     assert isinstance(again.exception, WeightsError) and "exists already" in str(again.exception)
-    wrong = CliRunner().invoke(cli, [*command, "--overwrite", "--share", "1.5"])
+    wrong = CliRunner().invoke(cli, [*command, "--overwrite", "--share", "1"])
     assert isinstance(wrong.exception, UsageError) and "a share lies between 0 and 1" in str(wrong.exception)

@@ -174,7 +174,13 @@ def import_(file: Path, network: str, output: Path, tag: str | None, licence: st
 @weights.command()
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
-@click.option("--share", type=float, default=0.5, show_default=True, help="How much SECOND counts, between 0 and 1.")
+@click.option(
+    "--share",
+    type=Number(0, 1, above=True, example=0.4),
+    default=0.5,
+    show_default=True,
+    help="How much SECOND counts, between 0 and 1.",
+)
 @click.option(
     "--valid",
     type=click.Path(path_type=Path, exists=True, file_okay=False),

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 import deblurcli
-from deblurcli.networks.spec import DEFAULT_NETWORK, NETWORKS, NetworkSpec
+from deblurcli.networks.spec import DEFAULT_NETWORK, NETWORKS, NetworkSpec, trainable_networks
 
 PACKAGE = Path(deblurcli.__file__).parent
 
@@ -273,3 +273,22 @@ def test_network_is_what_the_table_says(spec: NetworkSpec) -> None:
         # Within rounding: a softmax's planes add up to one, give or take a few bits.
         assert low is None or plane.min() >= low - 1e-5
         assert high is None or plane.max() <= high + 1e-5
+
+
+@pytest.mark.parametrize("name", trainable_networks())
+def test_untrained_it_returns_nearly_what_it_was_given(name: str) -> None:
+    """Training then has nothing to unlearn, and speed can be measured without weights."""
+    import torch
+    from torch.nn.functional import avg_pool2d
+
+    from deblurcli.guard import is_sound
+    from deblurcli.networks.build import build_network
+
+    gray = torch.rand(1, 1, 68, 68, generator=torch.Generator().manual_seed(1))
+    picture = avg_pool2d(gray, 5, stride=1).repeat(1, 3, 1, 1)  # in colours, some are only nearly what they are
+    with torch.no_grad():
+        restored = build_network(name).eval()(picture).picture
+    before, after = (x[0].permute(1, 2, 0).numpy() for x in (picture, restored))
+    assert is_sound(before, after)
+    inside = (restored - picture)[..., 12:-12, 12:-12]  # some pad with black
+    assert inside.square().mean() < 0.1 * picture.var()

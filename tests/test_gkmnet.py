@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from golden_vectors import TOLERANCE, Golden, load_golden, noise
 from torch import Tensor, nn
+from untrained_networks import stirred
 
 from deblurcli.errors import WeightsError
 from deblurcli.networks.gaussians import GaussianBank, KernelBank, gaussian_profiles
@@ -34,7 +35,7 @@ def authors(golden: Golden) -> GKMNet:
 @pytest.fixture
 def tiny() -> GKMNet:
     torch.manual_seed(0)
-    return GKMNet(gaussians=5, width=4).eval()
+    return stirred(GKMNet(gaussians=5, width=4)).eval()
 
 
 def golden_outputs(network: nn.Module, x: Tensor) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from golden_vectors import TOLERANCE, Golden, load_golden, noise
 from torch import Tensor
+from untrained_networks import stirred
 
 from deblurcli.errors import WeightsError
 from deblurcli.networks.blocks import AtomDictionary, kernel_coordinates, resize
@@ -36,7 +37,7 @@ def authors(golden: Golden) -> INIKNet:
 @pytest.fixture
 def tiny() -> INIKNet:
     torch.manual_seed(0)
-    return INIKNet(width=4, atoms=2).eval()
+    return stirred(INIKNet(width=4, atoms=2)).eval()
 
 
 def golden_outputs(network: INIKNet, x: Tensor) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from golden_vectors import TOLERANCE, Golden, load_golden, noise
 from torch import Tensor, nn
+from untrained_networks import stirred
 
 from deblurcli.errors import WeightsError
 from deblurcli.networks.p2ikt import P2IKT, inverse_gaussians, mean_of_thirds
@@ -39,7 +40,7 @@ def authors(golden: Golden) -> P2IKT:
 @pytest.fixture
 def tiny() -> P2IKT:
     torch.manual_seed(0)
-    return P2IKT(kernel_width=8, width=4, deep=16, heads=2).eval()
+    return stirred(P2IKT(kernel_width=8, width=4, deep=16, heads=2)).eval()
 
 
 def golden_outputs(network: nn.Module, x: Tensor) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ import torch
 from conftest import PATIENCE
 from PIL import Image
 from test_cli import run as deblur
+from untrained_networks import stirred
 
 from deblurcli.backends.torch_backend import TorchBackend
 from deblurcli.errors import DeblurError, UsageError, WeightsError
@@ -307,7 +308,7 @@ def test_kpac_trains_like_any_other(photos: torch.Tensor, tmp_path: Path) -> Non
 def test_colours_reach_every_network_in_its_order(photos: torch.Tensor) -> None:
     """INIKNet sees blue first, here as when it restores photos; red, green, blue come in and go out."""
     torch.manual_seed(0)
-    network = build_network("iniknet", {"width": 4, "atoms": 2}).eval()
+    network = stirred(build_network("iniknet", {"width": 4, "atoms": 2})).eval()
     blurred = next(draw_ahead(all_pictures(photos, None, SMALL), SMALL, 0)).blurred
     backend = TorchBackend(network, network_spec("iniknet"), "cpu", "fp32")
     expected, *_ = backend.run(blurred[0].permute(1, 2, 0).numpy())
@@ -463,10 +464,7 @@ def test_terms_that_weigh_nothing_are_left_out() -> None:
 
 def test_every_scale_counts() -> None:
     """INIKNet restores three scales while training, and sharp pictures need no change at any."""
-    torch.manual_seed(0)
     network = build_network("iniknet", {"width": 4, "atoms": 2}).train()
-    for parameter in network.get_submodule("contract").parameters():
-        torch.nn.init.zeros_(parameter)  # no correction
     pairs = Pairs(EQUAL, EQUAL, torch.zeros(2, 1, 32, 32))
     restored = network(EQUAL)
     assert [picture.shape[-1] for picture in restored.coarse] == [16, 8]

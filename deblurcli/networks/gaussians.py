@@ -104,6 +104,8 @@ class ConvNorm(nn.Module):
 class CoefficientHead(nn.Module):
     """Features → coefficients in [-1, 1], with a convolutional LSTM at half size that remembers the coarser scales.
 
+    Untrained it returns nearly the same coefficient at every pixel and scale, ``start``.
+
     Args:
         features: channels of the features.
         coefficients: how many are predicted for each pixel.
@@ -113,6 +115,19 @@ class CoefficientHead(nn.Module):
         super().__init__()
         self.gates = nn.Conv2d(features + coefficients, 4 * coefficients, 5, padding=2)
         self.detail = ConvNorm(nn.Conv2d(features, coefficients, 3, padding=1))
+        nn.init.zeros_(self.gates.weight)
+        for bias, value in zip(self.gates.bias.detach().chunk(4), (1.0, -3.0, 1.0, 1.0), strict=True):  # type: ignore[union-attr]
+            nn.init.constant_(bias, value)  # of i, f, o and g: hardly anything is remembered
+        nn.init.zeros_(self.detail.norm.weight)
+        nn.init.ones_(self.detail.norm.bias)
+
+    def start(self) -> Tensor:
+        """What every untrained coefficient is at the last of three scales, (1, 1)."""
+        gates = self.gates.bias.detach().view(1, -1, 1, 1)  # type: ignore[union-attr]
+        hidden = memory = torch.zeros_like(gates.chunk(4, 1)[0])
+        for _ in range(3):
+            hidden, memory = lstm_state(gates, memory)
+        return hidden[0, 0].tanh()
 
     def forward(self, features: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Features (B, C, H, W) and the state of the coarser scale, (B, K, H/2, W/2) each, or None for zeros.
@@ -131,3 +146,23 @@ class CoefficientHead(nn.Module):
         context = F.interpolate(hidden, scale_factor=2, mode="nearest")
         detail = self.detail(features).to(dtype)
         return 2 * torch.sigmoid(context * detail + context) - 1, (hidden, memory)
+
+
+def start_as_identity(contract: nn.Conv2d, coefficient: Tensor, kernels: Tensor) -> None:
+    """Sets a contraction so that it returns the blurred picture, as nearly as colours that never meet the delta can be.
+
+    Red meets it. Green is its own narrowest copy, and the detail that red loses with the same kernel; so is blue.
+
+    Args:
+        contract: 1×1, of the weighted responses of a ``KernelBank`` to two pictures; only the first one counts.
+        coefficient: what the responses are multiplied with. kernels: of the bank.
+    """
+    count = len(kernels)
+    parts = 1 / (coefficient * kernels.sum((1, 2)).repeat_interleave(3)).flatten()  # of each of the 3 K responses
+    nn.init.zeros_(contract.weight)
+    nn.init.zeros_(contract.bias)  # type: ignore[arg-type]
+    weight = contract.weight.detach()[..., 0, 0]
+    for colour in range(3):
+        narrowest, widest = colour * count, (colour + 1) * count - 1
+        weight[colour:, narrowest] = parts[narrowest]
+        weight[colour + 1 :, widest] = -parts[widest]

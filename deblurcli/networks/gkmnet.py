@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deblurcli.networks.blocks import State, full_precision, resize, resize_state, size_maps
-from deblurcli.networks.gaussians import CoefficientHead, ConvNorm, GaussianBank
+from deblurcli.networks.gaussians import CoefficientHead, ConvNorm, GaussianBank, start_as_identity
 from deblurcli.networks.restored import Restored
 
 
@@ -101,7 +101,7 @@ class UNet(nn.Module):
 
 
 class GKMNet(nn.Module):
-    """GKMNet (module docstring says from where). Sees R, G, B in [0, 1].
+    """GKMNet (module docstring says from where). Sees R, G, B in [0, 1]. Untrained it is nearly the identity.
 
     Args:
         gaussians: how many Gaussians there are beside the delta.
@@ -116,6 +116,7 @@ class GKMNet(nn.Module):
         self.bank = GaussianBank(gaussians)
         # Input channels are ordered blurred picture and previous estimate, then colour, then response.
         self.contract = nn.Conv2d(2 * 3 * kernels, 3, 1)
+        start_as_identity(self.contract, self.head.start(), self.bank.kernels)
 
     def forward(self, x: Tensor, maps: bool = False, coarse: bool = False) -> Restored:
         """Restore blurred pictures (B, 3, H, W); H and W must be multiples of 16, at least 32.

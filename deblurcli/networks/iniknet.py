@@ -139,6 +139,8 @@ class DuplexLSTM(nn.Module):
 class INIKNet(nn.Module):
     """INIKNet (module docstring says from where). Sees the three colours in the order B, G, R, in [0, 1].
 
+    Untrained it is the identity: every size counts alike, no atom is applied.
+
     Args:
         sizes: side lengths of the inverse kernels, px; the first, 1, is the null size "in focus, leave alone".
         atoms: N, how many atoms each size has.
@@ -158,8 +160,12 @@ class INIKNet(nn.Module):
         self.shape_lstm = DuplexLSTM(width, blocks)
         self.shape_head = nn.Conv2d(width, atoms, 1)
         self.dictionary = AtomDictionary(sizes[1:], atoms)
-        # Input channels are ordered size, then colour, then atom.
+        # Input channels are ordered size, then colour, then atom. It starts as the plain sum of Eq. (9).
         self.contract = nn.Conv2d(len(sizes) * 3 * atoms, 3, 1)
+        plain_sum = torch.eye(3).repeat(1, len(sizes)).repeat_interleave(atoms, dim=1)
+        self.contract.weight.detach().copy_(plain_sum[..., None, None])
+        for zero in (*self.size_head.parameters(), *self.shape_head.parameters(), self.contract.bias):
+            nn.init.zeros_(zero)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, maps: bool = False, coarse: bool = False) -> Restored:
         """Restore blurred pictures (B, 3, H, W); H and W must be multiples of 16, at least 32.

@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deblurcli.networks.blocks import State, full_precision, resize, resize_state
-from deblurcli.networks.gaussians import CoefficientHead, KernelBank, gaussian_profiles, padded
+from deblurcli.networks.gaussians import CoefficientHead, KernelBank, gaussian_profiles, padded, start_as_identity
 from deblurcli.networks.restored import Restored
 from deblurcli.networks.strips import BetweenStrips, WithinStrips
 
@@ -99,6 +99,8 @@ class DeconvolvedMaps(nn.Module):
         self.predict = KernelPredictor(size, width)
         self.transform = nn.Conv2d(3, maps, 3, padding=1)
         self.fuse = nn.Conv2d(2 * maps, maps, 3, padding=1)
+        nn.init.dirac_(self.fuse.weight)  # at first, what fixed kernels make
+        nn.init.zeros_(self.fuse.bias)  # type: ignore[arg-type]
         self.show = nn.Conv2d(3, 3, 3, padding=1)
 
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -163,7 +165,7 @@ class StripUNet(nn.Module):
 
 
 class P2IKT(nn.Module):
-    """P2IKT (module docstring says from where). Sees R, G, B in [0, 1].
+    """P2IKT (module docstring says from where). Sees R, G, B in [0, 1]. Untrained it returns nearly what it is given.
 
     Args:
         gaussians: how many inverse Gaussians there are beside the delta.
@@ -187,6 +189,7 @@ class P2IKT(nn.Module):
         self.deconvolve = DeconvolvedMaps(gaussians, kernel_size, kernel_width)
         # Input channels are ordered blurred picture and previous estimate, then copy, then coefficient.
         self.contract = nn.Conv2d(2 * 3 * kernels, 3, 1)
+        start_as_identity(self.contract, self.head.start(), self.deconvolve.bank.kernels)
         self.contract_predicted = nn.Conv2d(2 * 3, 3, 1)
 
     def forward(self, x: Tensor, maps: bool = False, coarse: bool = False) -> Restored:

@@ -519,8 +519,8 @@ def test_list_shows_what_is_fetched(authors: Server, published: Catalog, capsys:
     row = published(licence="AGPL-3.0")
     assert run("weights", "list") == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if "dpdd_paper" in line)
-    assert "not fetched" in line and "AGPL-3.0" in line
+    assert "not fetched" in line and "AGPL-3.0" in line and " no " in line
     fetch(row, authors.url)
     assert run("weights", "list") == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if "dpdd_paper" in line)
-    assert "not fetched" not in line and "fetched" in line
+    assert "not fetched" not in line and "fetched" in line and " yes " in line

@@ -27,14 +27,18 @@ from deblurcli.backends.torch_backend import TorchBackend
 from deblurcli.errors import DeblurError, UsageError, WeightsError
 from deblurcli.evaluation.metrics import ssim
 from deblurcli.evaluation.validation import scores, validation_cases
+from deblurcli.networks.blocks import AtomDictionary
 from deblurcli.networks.build import build_network
+from deblurcli.networks.iniknet_fast import BalancedAtoms
 from deblurcli.networks.restored import Restored
 from deblurcli.networks.spec import network_spec
 from deblurcli.synthesis.pairs import Pairs, SynthesisConfig
+from deblurcli.synthesis.psf import LensPrior
 from deblurcli.synthesis.scene import RadiusPrior
 from deblurcli.training import loop, losses
 from deblurcli.training import state as state_module
 from deblurcli.training.config import LossConfig, Recipe, load_recipe
+from deblurcli.training.dictionary import fit_atoms, problem
 from deblurcli.training.drawing import all_pictures, draw_ahead
 from deblurcli.training.progress import restorer
 from deblurcli.training.state import TrainingState, saved_pieces
@@ -316,6 +320,22 @@ def test_colours_reach_every_network_in_its_order(photos: torch.Tensor) -> None:
     np.testing.assert_allclose(found.detach().numpy(), expected, atol=1e-5)
 
 
+def test_iniknet_tells_the_radius_while_it_is_trained(photos: torch.Tensor, tmp_path: Path) -> None:
+    recipe = load_recipe(Path("iniknet"), ["atom_steps=3", "crop=64", "batch=2", "procedural=0", "warmup=1"])
+    recipe = replace(recipe, config={"width": 4, "atoms": 2, "sizes": [1, 5, 9], "radius_head": True})
+    state = run(recipe, photos, tmp_path, 2)
+    restored = state.network.train()(torch.rand(1, 3, 64, 64), maps=True)
+    assert restored.maps["blur_radius"].shape == (1, 1, 64, 64)
+    weights = str(tmp_path / "last.safetensors")
+    network, _ = load_network(network_spec("iniknet"), weights)
+    assert "blur_radius" not in network(torch.rand(1, 3, 64, 64), maps=True).maps
+    assert not any("radius" in name for name in network.state_dict())
+    # Training goes on from there, with the head anew.
+    again = loop.start(recipe, CPU, weights=weights).network.state_dict()
+    kept = {name: value for name, value in state.average.items() if not name.startswith("radius_head")}
+    assert all(torch.equal(again[name], value) for name, value in kept.items()) and len(again) > len(kept)
+
+
 def test_pictures_are_mixed_as_the_recipe_says(photos: torch.Tensor) -> None:
     recipe = replace(SMALL, procedural=0.25, smooth=0.25)
     mixed = all_pictures(photos, photos[:1], recipe)
@@ -378,12 +398,25 @@ def test_recipes_are_valid(path: Path) -> None:
         ('network = "iniknet-fast"\ncrop = "96"', "crop.*'96' is not int"),
         ('network = "iniknet-fast"\n[synthesis]\nlayer_shares = [1, "x"]', "layer_shares"),
         ('network = "iniknet-fast"\n[cooling]\nloss.sim = 0.1', "sim"),
+        ('base = "nowhere.toml"\nnetwork = "iniknet-fast"', "nowhere.toml: cannot be read"),
+        ('base = "r.toml"\nnetwork = "iniknet-fast"', "based on itself"),
+        ('base = 3\nnetwork = "iniknet-fast"', "base.*3 is not str"),
     ],
 )
 def test_a_wrong_recipe_is_refused(text: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text(text)
     with pytest.raises(UsageError, match=words):
         load_recipe(tmp_path / "r.toml")
+
+
+def test_a_recipe_says_what_its_base_does_not(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far/base.toml").write_text('network = "iniknet"\ncrop = 64\n[loss]\nssim = 0.5\nfrequency = 0.2')
+    (tmp_path / "near.toml").write_text('base = "far/base.toml"\ncrop = 80\nbatch = 2\n[loss]\nfrequency = 0.3')
+    (tmp_path / "r.toml").write_text('base = "near.toml"\nnetwork = "gkmnet"\nbatch = 3')
+    expected = Recipe("gkmnet", crop=80, batch=3, loss=LossConfig(ssim=0.5, frequency=0.3))
+    assert load_recipe(tmp_path / "r.toml") == expected
+    assert load_recipe(tmp_path / "r.toml", ["loss.ssim=0.0"]).loss == LossConfig(frequency=0.3)
 
 
 def test_values_can_be_set(tmp_path: Path) -> None:
@@ -504,10 +537,6 @@ def test_lpips_is_used_or_missed_aloud(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_atoms_start_as_a_basis_of_wiener_inverses() -> None:
     """Fitted atoms lose little against the best filters of their size; random ones lose most of what there is."""
-    from deblurcli.networks.iniknet_fast import BalancedAtoms
-    from deblurcli.synthesis.psf import LensPrior
-    from deblurcli.training.dictionary import fit_atoms, problem
-
     torch.manual_seed(0)
     dictionary = BalancedAtoms((5, 9), 8)
     lens = LensPrior(1, 0, 0, 0, 0).draw(4, torch.Generator().manual_seed(9))
@@ -517,3 +546,21 @@ def test_atoms_start_as_a_basis_of_wiener_inverses() -> None:
     fitted = task.loss(dictionary()[1].flatten(1)).mean()
     assert (task.best < task.before).all()
     assert fitted < 0.8 < at_random
+
+
+def test_unbalanced_atoms_are_fitted_too() -> None:
+    """INIKNet's: a basis as well, which hardly brightens photos and is as loud as that of iniknet-fast."""
+    torch.manual_seed(0)
+    dictionary = AtomDictionary((5, 9), 8)
+    lens = LensPrior(1, 0, 0, 0, 0).draw(4, torch.Generator().manual_seed(9))
+    task = problem(9, torch.tensor([1.0, 1.5, 2.0, 3.0]), torch.full((4,), 1 / 255), lens)
+
+    def brightness() -> float:
+        atoms = dictionary()[1].flatten(1)
+        return float((atoms.sum(1).abs() / atoms.abs().sum(1)).mean().detach())
+
+    at_random, before = task.loss(dictionary()[1].flatten(1)).mean(), brightness()
+    fit_atoms(dictionary, 400)
+    assert task.loss(dictionary()[1].flatten(1)).mean() < 1.2 < at_random
+    assert brightness() < 0.05 < before
+    assert (task.deviations(dictionary()[1].flatten(1)).log() - math.log(0.05 * 3)).abs().max() < 1

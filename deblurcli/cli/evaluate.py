@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,11 +25,15 @@ CROPS = ("whole", "iniknet", "p2ikt")
     "suites",
     type=Word(["all", *SUITES]),
     multiple=True,
-    required=True,
     help="synthetic: gain per blur radius · wide: the same at 10 to 40 px · real: gain on real pairs · "
     "sharp: do no harm · noise: is it amplified · "
     "edge: sharpness and overshoot · text: can it be read · maps: do they tell the blur · seams: tiled vs untiled · "
-    "all: all that can run here. May be repeated.",
+    "all: all that can run here. May be repeated.  [with --networks: synthetic, and real where there are pairs]",
+)
+@click.option(
+    "--networks",
+    metavar="all|NAME,NAME...",
+    help="Compare networks, with their speed and memory: all that have weights here, or these.",
 )
 @click.option("--photos", type=click.Path(path_type=Path), help="Folder of sharp photos.  [default: drawn pictures]")
 @click.option(
@@ -57,6 +61,7 @@ CROPS = ("whole", "iniknet", "p2ikt")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write the worst, median and best to this PNG file.")
 def evaluate(
     suites: tuple[str, ...],
+    networks: str | None,
     photos: Path | None,
     pairs: Path | None,
     layout: str,
@@ -78,13 +83,24 @@ def evaluate(
     deblur evaluate --suite real --pairs pairs/ --sheet sheet.png      NAME_blur.png and NAME_sharp.png,
                                                                        also in folders by sets
     deblur evaluate --suite real --pairs DPDD/test_c --layout dpdd     and what papers report on it
+    deblur evaluate --networks all --photos valid/ --pairs pairs/      all networks side by side
     """
+    from deblurcli.errors import UsageError
     from deblurcli.evaluation.bench import Bench
     from deblurcli.evaluation.results import command_line, write_report
     from deblurcli.evaluation.sheet import write_sheet
     from deblurcli.evaluation.suites import run_suites
     from deblurcli.loading import load
 
+    if networks:
+        if network or weights or sheet:
+            raise UsageError("--networks goes without -m, --weights and --sheet", "Name the networks in --networks.")
+        bench = {"photos": photos, "pairs": pairs, "baselines": baselines, "layout": layout, "protocol": protocol}
+        chosen = {"backend": backend, "device": device, "precision": precision}
+        _compare(networks, suites or ("synthetic", *(("real",) if pairs else ())), bench, chosen, output)
+        return
+    if not suites:
+        raise UsageError("nothing was named to be measured", "Add --suite all, or compare networks: --networks all.")
     deblurrer = load(network, weights, backend, device, precision)
     report = run_suites(suites, Bench(deblurrer, photos, pairs, baselines, layout, protocol))
     _print(report, str(deblurrer))
@@ -92,6 +108,25 @@ def evaluate(
         write_report(output, command_line(), str(deblurrer), report, {"photos": photos, "pairs": pairs})
     if sheet:
         write_sheet(sheet, report.rows)
+
+
+def _compare(
+    networks: str, suites: tuple[str, ...], bench: dict[str, Any], chosen: dict[str, str], output: Path | None
+) -> None:
+    """Measures one network after the other; the file holds those that are done, the table is printed at the end."""
+    from deblurcli.evaluation.compared import compare, comparison
+    from deblurcli.evaluation.results import command_line, write_results
+    from deblurcli.networks.spec import trainable_networks
+    from deblurcli.weights.store import has_weights
+
+    names = [n for n in trainable_networks() if has_weights(n)] if networks == "all" else networks.split(",")
+    folders = {name: bench[name] and bench[name].name for name in ("photos", "pairs")}
+    rows = []
+    for row in compare(names, suites, bench, chosen):
+        rows.append(row)
+        if output:
+            write_results(output, command_line(), {**folders, "compared": rows})
+    print(comparison(rows))
 
 
 def _print(report: Report, title: str) -> None:

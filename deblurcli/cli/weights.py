@@ -31,7 +31,7 @@ def weights() -> None:
 
 @weights.command("list")
 def list_() -> None:
-    """List networks and their weights: those that come with deblur, and those to be fetched.
+    """List networks and their weights: what works here and now, what can be fetched, and what has none yet.
 
     \b
     deblur weights list
@@ -39,26 +39,31 @@ def list_() -> None:
     from rich.table import Table
 
     from deblurcli.networks.spec import DEFAULT_NETWORK
-    from deblurcli.weights.table import Line, networks_in_order, weights_of
+    from deblurcli.weights.table import networks_in_order, weights_of
 
     table = Table(box=None)
-    for heading in ("network", "weights", "", "licence", "parameters", "gain, dB", "sharp photos, dB"):
+    headings = ("network", "works here", "weights", "", "licence", "parameters", "gain, dB", "sharp photos, dB")
+    for heading in headings:
         table.add_column(heading, overflow="fold")
     for spec in networks_in_order():
         default = " (default)" if spec.name == DEFAULT_NETWORK else ""
-        for line in list(weights_of(spec.name)) or [Line("none yet", "", "", {})]:
+        for line in weights_of(spec.name):
             gain, sharp = line.scores.get("gain"), line.scores.get("sharp")
             table.add_row(
                 spec.name + default,
+                line.works,
                 line.tag,
                 line.where,
                 line.licence,
                 f"{spec.parameters:,}",
                 "" if gain is None else f"{gain:+.2f}",
                 "" if sharp is None else f"{sharp:.1f}",
+                style="bold" if line.works == "yes" else None,
             )
     table_console().print(table)
-    print("\n'deblur weights fetch NETWORK.WEIGHTS' gets what is not fetched.")
+    print(
+        "\n'deblur weights fetch NETWORK.WEIGHTS' gets what is not fetched, 'deblur train NETWORK' trains the others."
+    )
 
 
 @weights.command()

@@ -15,6 +15,7 @@ from statistics import median
 from typing import Any
 
 from deblurcli import __version__
+from deblurcli.evaluation.compared import MEGAPIXELS, comparison
 from deblurcli.evaluation.suites import Report
 from deblurcli.evaluation.timing import markdown, runs_on
 
@@ -71,6 +72,8 @@ class Measured:
         (self.speed,) = self.rows["speed"]
         self.where = files["speed"]["environment"]
         self.suites = _suites(folder)
+        compared = folder / "compared.json"
+        self.compared = json.loads(compared.read_text())["compared"] if compared.is_file() else []
         self._network = json.loads((folder / "quality.json").read_text())["network"]
 
     @property
@@ -208,6 +211,7 @@ def results_tables(folder: Path) -> str:
         "|---|" + "---|" * len(radii),
         "| change of PSNR, dB | " + " | ".join(f"{value('synthetic', f'gain R={r}'):+.2f}" for r in radii) + " |",
         "",
+        *_compared(measured.compared),
         "All networks on that machine, each on a photo in one piece; those without weights are untrained, as time does "
         "not depend on them.",
         "",
@@ -224,6 +228,14 @@ def results_tables(folder: Path) -> str:
         "± is half the 95 % bootstrap interval. Every figure is in `results/`, with the command that made it.",
     ]
     return "\n".join(lines)
+
+
+def _compared(rows: list[dict[str, Any]]) -> list[str]:
+    """The networks side by side, if there are two or more."""
+    if len(rows) < 2:
+        return []
+    title = f"Networks with weights side by side, each with its own; speed on a photo of {MEGAPIXELS:g} megapixel:"
+    return [title, "", comparison(rows), ""]
 
 
 def _suites(folder: Path) -> dict[str, Any]:

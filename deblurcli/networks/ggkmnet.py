@@ -36,8 +36,8 @@ No code and no weights were published. What the paper leaves open, or what is di
 * **β**: ConvLSTM 5×5 at half of each scale's size on 16 channels, whose 21 hidden channels are β̄₁; two 3×3
   convolutions give β̄₂. Its cell's candidate starts at zero, so that the untrained network is the identity.
 * **Self-reconstruction** (``SelfReconstruction``) is built when asked for, as the recipes do. It runs in training mode
-  only. Its weights are saved with the others, so that runs can be gone on from; the table does not count them, and
-  neither does the paper's, whose module is only there for training. F₁, which is at 1/8, is narrowed to 32 channels
+  only, and weights are saved without it: the table does not count it, and neither does the paper's, whose module is
+  only there for training. F₁, which is at 1/8, is narrowed to 32 channels
   and scaled up to the picture's size.
 * **Borders** are mirrored where pictures are filtered, zero-padded where features are computed.
 """
@@ -110,9 +110,10 @@ class GGKMNet(nn.Module):
     Args:
         blocks: residual blocks at each of the feature extractor's seven places.
         width: channels of the features at full resolution.
-        reconstruction: also build the module of the self-reconstruction loss; for training.
+        reconstruction: also build the module of the self-reconstruction loss; weights are saved without it.
     """
 
+    for_training = ("reconstruction",)
     gaussians: Tensor
 
     def __init__(self, blocks: int = 1, width: int = 32, reconstruction: bool = False) -> None:

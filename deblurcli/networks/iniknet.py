@@ -146,10 +146,19 @@ class INIKNet(nn.Module):
         atoms: N, how many atoms each size has.
         width: channels of the features at full scale.
         blocks: residual blocks per U-Net level and per LSTM cell.
+        radius_head: also build a head that tells the blur radius, from what μ is made of. While training it asks the
+            features for what they need to know; weights are saved without it.
     """
 
+    for_training = ("radius_head",)
+
     def __init__(
-        self, sizes: Sequence[int] = (1, 3, 5, 7, 9, 11, 13, 15), atoms: int = 10, width: int = 32, blocks: int = 2
+        self,
+        sizes: Sequence[int] = (1, 3, 5, 7, 9, 11, 13, 15),
+        atoms: int = 10,
+        width: int = 32,
+        blocks: int = 2,
+        radius_head: bool = False,
     ) -> None:
         super().__init__()
         if sizes[0] != 1 or any(size % 2 == 0 for size in sizes):
@@ -164,8 +173,11 @@ class INIKNet(nn.Module):
         self.contract = nn.Conv2d(len(sizes) * 3 * atoms, 3, 1)
         plain_sum = torch.eye(3).repeat(1, len(sizes)).repeat_interleave(atoms, dim=1)
         self.contract.weight.detach().copy_(plain_sum[..., None, None])
-        for zero in (*self.size_head.parameters(), *self.shape_head.parameters(), self.contract.bias):
-            nn.init.zeros_(zero)  # type: ignore[arg-type]
+        self.radius_head = nn.Conv2d(width, 1, 1) if radius_head else None
+        for head in (self.size_head, self.shape_head, self.radius_head):
+            for parameter in head.parameters() if head else ():
+                nn.init.zeros_(parameter)
+        nn.init.zeros_(self.contract.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, maps: bool = False, coarse: bool = False) -> Restored:
         """Restore blurred pictures (B, 3, H, W); H and W must be multiples of 16, at least 32.
@@ -173,7 +185,8 @@ class INIKNet(nn.Module):
         Args:
             x: blurred pictures y of the paper, B, G, R in [0, 1].
             maps: also return μ (B, R, H, W), how much each kernel size counts (a softmax over the sizes), and
-                ω (B, N, H, W), how strongly each atom is applied.
+                ω (B, N, H, W), how strongly each atom is applied. While training with a ``radius_head`` also
+                blur_radius (B, 1, H, W), px.
             coarse: also restore the pictures at 1/2 and 1/4, for the multi-scale loss, Eq. (10). While training it
                 always does.
         """
@@ -186,9 +199,15 @@ class INIKNet(nn.Module):
         dtype = self.contract.weight.dtype
 
         # Inverse kernels amplify what low precision rounds off a picture, and cost little: no autocast from here on.
+        radii: list[Tensor] = []
+
         def size(feature: Tensor) -> Tensor:
             with full_precision(x.device.type):
-                return self.size_head(feature.to(dtype)).softmax(dim=1)
+                feature = feature.to(dtype)
+                if self.training and self.radius_head is not None:
+                    # The head predicts log(1 + radius): equal steps of it are equally visible steps of blur.
+                    radii.append(torch.expm1(F.softplus(self.radius_head(feature))))
+                return self.size_head(feature).softmax(dim=1)
 
         def shape(feature: Tensor) -> Tensor:
             with full_precision(x.device.type):
@@ -202,6 +221,8 @@ class INIKNet(nn.Module):
             atoms = self.dictionary()
             restored = [self.inverse_filter(pictures[s].to(dtype), mu[s], omega[s], atoms) for s in scales]
         found = {"mu": mu[0], "omega": omega[0], **size_maps(mu[0], (1, *self.dictionary.sizes))} if maps else {}
+        if maps and radii:
+            found["blur_radius"] = radii[-1]  # coarse scales are first
         return Restored(restored[0], found, restored[1:])
 
     def kernels(self) -> dict[str, Tensor]:

@@ -1,4 +1,7 @@
-"""A training recipe: frozen dataclasses ↔ TOML. Unknown keys and values of another type are errors, never ignored."""
+"""A training recipe: frozen dataclasses ↔ TOML. Unknown keys and values of another type are errors, never ignored.
+
+A file may name another one that it is based on, ``base = "FILE"``, beside it: what it does not say is as it is there.
+"""
 
 from __future__ import annotations
 
@@ -118,16 +121,10 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         changes: lines of TOML that replace values, like ``config.levels=1``.
 
     Raises:
-        UsageError: the file is missing, it or a change is not TOML or has a key or a type no recipe has.
+        UsageError: the file or its base is missing, one of them or a change is not TOML or has a key or a type that no
+            recipe has.
     """
-    try:
-        text = found(path).read_text(encoding="utf-8")
-        recipe = from_dict(Recipe, tomllib.loads(text), str(path))
-    except OSError as error:
-        hint = "'deblur train --list' lists the recipes that come with deblur."
-        raise UsageError(f"{path}: cannot be read ({error.strerror})", hint) from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: not valid TOML: {error}") from error
+    recipe = from_dict(Recipe, _read(found(path)), str(path))
     try:
         recipe = recipe.changed(tomllib.loads("\n".join(changes)), "--set")
     except tomllib.TOMLDecodeError as error:
@@ -135,6 +132,25 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         raise UsageError(f"--set {' --set '.join(changes)}: {error}", hint) from error
     recipe.cooled().widened()  # their mistakes should not wait for the first such step
     return recipe
+
+
+def _read(path: Path, based: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A file's values and, where it has none, those of its base. ``based`` are the files that are based on it."""
+    if path in based:
+        raise UsageError(f"{path}: is based on itself")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        hint = "'deblur train --list' lists the recipes that come with deblur."
+        raise UsageError(f"{path}: cannot be read ({error.strerror})", hint) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not valid TOML: {error}") from error
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise UsageError(f"{path} [base]: {base!r} is not str")
+    return _merged(_read(path.parent / base, (*based, path)), values)
 
 
 def from_dict(kind: type[T], values: dict[str, Any], where: str) -> T:

@@ -3,7 +3,8 @@
 Ten random atoms span next to nothing of the inverse kernels that deblurring needs, and learning ten shapes and how to
 mix them at once is slow. What they should span is known beforehand: for a picture with the power spectrum of photos
 (1/f²), blurred by a PSF of ours and with the sensor's noise, the best filter of a given support has a closed form.
-The atoms' sine networks are fitted to whatever ten shapes lose least against those filters, in dB.
+The atoms' sine networks are fitted to whatever ten shapes lose least against those filters, in dB. Where the network
+does not do so itself (INIKNet's), they are also kept from brightening the picture and from being alike.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deblurcli.networks.iniknet_fast import BalancedAtoms
+from deblurcli.networks.blocks import AtomDictionary
+from deblurcli.networks.iniknet_fast import OMEGA_SCALE, BalancedAtoms
 from deblurcli.synthesis.psf import Lens, LensPrior, otf, psf
 
 GRID = 96  # px; the correlations of blurred pictures have faded well within half of it
+BRIGHTNESS = 0.5  # of a photo, on average; white is 1
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,10 @@ class Problem:
     def correlations(self, atoms: Tensor) -> Tensor:
         """Between the responses of ``atoms`` (N, T): (K, N, N)."""
         return atoms @ self.normal @ atoms.T
+
+    def deviations(self, atoms: Tensor) -> Tensor:
+        """Standard deviations (N,) of the responses of ``atoms`` (N, T), over all problems."""
+        return (atoms @ self.normal.mean(0) * atoms).sum(1).sqrt()
 
     def loss(self, atoms: Tensor) -> Tensor:
         """How many dB more error (K,) the best mixtures of ``atoms`` (N, T) leave than the best filters."""
@@ -73,7 +80,7 @@ def problem(size: int, radius: Tensor, noise: Tensor, lens: Lens, contrast: floa
     return Problem(normal, wanted, before, best)
 
 
-def fit_atoms(dictionary: BalancedAtoms, steps: int, seed: int = 0) -> float:
+def fit_atoms(dictionary: AtomDictionary, steps: int, seed: int = 0) -> float:
     """Fits the atoms in place and returns the dB that their best mixtures lose on average.
 
     Each size is asked to undo the radii for which it is wide enough: up to half its side.
@@ -85,19 +92,53 @@ def fit_atoms(dictionary: BalancedAtoms, steps: int, seed: int = 0) -> float:
         radius = torch.logspace(-0.15, torch.tensor(size / 2).log10().item(), count)
         noise = torch.tensor([0.5, 1.0, 2.0, 4.0]).repeat(count // 4) / 255
         problems.append(problem(size, radius, noise, LensPrior().draw(count, generator)))
+    balanced = isinstance(dictionary, BalancedAtoms)
     optimizer = torch.optim.Adam(dictionary.parameters(), 3e-3)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    loss = torch.tensor(torch.nan)
+    lost = torch.tensor(torch.nan)
     for _ in range(steps):
-        losses = [p.loss(v.flatten(1)).mean() for p, v in zip(problems, dictionary.sample(), strict=True)]
-        loss = torch.stack(losses).mean()
+        sizes = [(p, v.flatten(1)) for p, v in zip(problems, dictionary.sample(), strict=True)]
+        imbalance = torch.zeros(())
+        if not balanced:
+            imbalance = torch.stack([_brightening(p, v) for p, v in sizes]).mean()
+            sizes = [(p, _normalised(p, v)) for p, v in sizes]
+            imbalance = imbalance + torch.stack([_likeness(p, v) for p, v in sizes]).mean()
+        lost = torch.stack([p.loss(v).mean() for p, v in sizes]).mean()
         optimizer.zero_grad()
-        loss.backward()
+        (lost + imbalance).backward()
         optimizer.step()
         scheduler.step()
     with torch.no_grad():
-        _decorrelate(dictionary, problems)
-    return float(loss.detach())
+        if isinstance(dictionary, BalancedAtoms):
+            _decorrelate(dictionary, problems)
+        else:
+            _make_loud(dictionary, problems)
+    return float(lost.detach())
+
+
+def _normalised(p: Problem, atoms: Tensor) -> Tensor:
+    """Atoms (N, T) with mean 0, whose responses to photos have a deviation of 1."""
+    atoms = atoms - atoms.mean(1, keepdim=True)
+    return atoms / p.deviations(atoms).unsqueeze(1)
+
+
+def _brightening(p: Problem, atoms: Tensor) -> Tensor:
+    """What atoms (N, T) add to the brightness of photos, squared, in units of what else they add."""
+    added = BRIGHTNESS * atoms.sum(1) / p.deviations(atoms - atoms.mean(1, keepdim=True))
+    return torch.log1p(added.square()).mean()
+
+
+def _likeness(p: Problem, atoms: Tensor) -> Tensor:
+    """Mean squared correlation between the responses of different normalised atoms (N, T)."""
+    return p.correlations(atoms).mean(0).fill_diagonal_(0).square().mean()
+
+
+def _make_loud(dictionary: AtomDictionary, problems: list[Problem]) -> None:
+    """Sets the strength of unbalanced atoms: an ω of 1 then is what it is for balanced ones."""
+    loudness = [p.deviations(v.flatten(1)) for p, v in zip(problems, dictionary.sample(), strict=True)]
+    mean = torch.stack(loudness).log().mean(0).exp()
+    for kernel, deviation in zip(dictionary.kernels, mean, strict=True):
+        kernel.value.weight *= OMEGA_SCALE * (1 + len(dictionary.sizes)) / deviation
 
 
 def _decorrelate(dictionary: BalancedAtoms, problems: list[Problem]) -> None:

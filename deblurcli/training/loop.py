@@ -27,9 +27,8 @@ from tqdm import tqdm
 from deblurcli.backends.memory import keep_freed_memory
 from deblurcli.errors import DeblurError, WeightsError
 from deblurcli.evaluation.validation import Case
-from deblurcli.networks.blocks import channels_last
+from deblurcli.networks.blocks import AtomDictionary, channels_last
 from deblurcli.networks.build import build_network
-from deblurcli.networks.iniknet_fast import BalancedAtoms
 from deblurcli.networks.spec import network_spec
 from deblurcli.training.config import Recipe, differences
 from deblurcli.training.dictionary import fit_atoms
@@ -73,7 +72,7 @@ def start(recipe: Recipe, device: torch.device, *, weights: str | None = None, r
     else:
         network = build_network(recipe.network, recipe.config)
         dictionary = getattr(network, "dictionary", None)
-        if recipe.atom_steps and not resuming and isinstance(dictionary, BalancedAtoms):
+        if recipe.atom_steps and not resuming and isinstance(dictionary, AtomDictionary):
             fit_atoms(dictionary, recipe.atom_steps, recipe.seed)
     network = channels_last(network).to(device).train()
     atoms, others = [], []

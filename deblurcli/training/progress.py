@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +55,13 @@ def averaged(state: TrainingState) -> nn.Module:
     return network.to(next(state.network.parameters()).device).eval()
 
 
+def released(state: TrainingState) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The averaged weights and the network's arguments, both without the parts that only training needs."""
+    parts = getattr(state.network, "for_training", ())
+    weights = {name: value for name, value in state.average.items() if name.partition(".")[0] not in parts}
+    return weights, {name: value for name, value in state.recipe.config.items() if name not in parts}
+
+
 def restorer(restore: Callable[..., Restored], device: torch.device, scales: int = 1) -> Callable[[Picture], Picture]:
     """A network for RGB, at so many scales, as a function of one small (H, W, 3) picture, for validation."""
 
@@ -86,19 +94,20 @@ def report(state: TrainingState, cases: list[Case], folder: Path, loss: float, p
     shown = {name: value for name, value in state.history[-1].items() if not math.isnan(value)}
     tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in shown.items()))
     about = {"steps": state.step, "minutes": round(state.seconds / 60, 1), "processor": pictures.tiles.device.type}
+    weights, config = released(state)
     header = Header(
         network=state.recipe.network,
         tag=folder.name,
-        config=state.recipe.config,
+        config=config,
         recipe=state.recipe.as_dict() | about | {"events": state.events},
         scores={name: round(value, 3) for name, value in measured.items()},
         data=[{"source": source, "licence": "not recorded", "tiles": tiles} for source, tiles in state.data.items()],
         limits=LIMITS,
     )
-    save_checkpoint(folder / "last.safetensors", state.average, header)
+    save_checkpoint(folder / "last.safetensors", weights, header)
     if cases and measured["gain"] > state.best:
         state.best = measured["gain"]
-        save_checkpoint(folder / "best.safetensors", state.average, header)
+        save_checkpoint(folder / "best.safetensors", weights, header)
     plot_curves(state.history, folder / "curves.png")
     pairs = draw_pairs(pictures, 8, state.recipe.crop, state.recipe.synthesis, torch.Generator().manual_seed(7))
     with torch.inference_mode():

@@ -195,17 +195,14 @@ def find(network: str, weights: str | None = None) -> tuple[Path, Header]:
     for row in fetchable:
         if row.is_fetched:
             return _read(row.path, network)
+    if weights is None:
+        raise WeightsError(f"'{network}' has no trained weights here yet", _ways(network))
     if fetchable:
-        what = f"no weights '{weights}'" if weights else "no trained weights"
         hint = f"'deblur weights fetch {fetchable[0].name}' gets what its authors published."
-        raise WeightsError(f"'{network}' has {what} here yet", hint)
+        raise WeightsError(f"'{network}' has no weights '{weights}' here yet", hint)
     tags = ", ".join(row.tag for row in (*released, *published(network)))
-    if not tags:
-        raise WeightsError(
-            f"there are no trained weights for '{network}' yet",
-            f"Use {_trained()}, or give a file with --weights.",
-        )
-    raise WeightsError(f"'{network}' has no weights called '{weights}'", f"There are: {tags}; or give a file.")
+    hint = f"There are: {tags}; or give a file." if tags else _ways(network)
+    raise WeightsError(f"'{network}' has no weights called '{weights}'", hint)
 
 
 def is_random(spec: NetworkSpec, weights: str | None) -> bool:
@@ -231,6 +228,19 @@ def _read(path: Path, network: str) -> tuple[Path, Header]:
     return path, header
 
 
-def _trained() -> str:
-    names = dict.fromkeys(release.network for release in catalog())
-    return " or ".join(f"--network {name}" for name in names) or "a network of your own"
+def has_weights(network: str) -> bool:
+    """Whether there are weights here that a network restores with when none are named."""
+    released = any(release.network == network for release in catalog())
+    return released or any(row.is_fetched for row in published(network))
+
+
+def _ways(network: str) -> str:
+    """How to get weights for a network that has none here, in words."""
+    trained = f"'deblur train {network} --photos DIR -o RUN --minutes 600' trains it"
+    theirs = [
+        f"'deblur weights fetch {row.name}' gets what its authors published, 'deblur weights import FILE -m {network} "
+        f"-o {network}.safetensors' converts their file, "
+        for row in published(network)[:1]
+    ]
+    names = " or ".join(dict.fromkeys(f"-m {release.network}" for release in catalog()))
+    return f"{''.join(theirs)}{trained}; --weights names the result. {names} works here and now."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from deblurcli.networks.spec import DEFAULT_NETWORK, NetworkSpec, network_spec, trainable_networks
 from deblurcli.weights.checkpoint import read_header
@@ -15,25 +16,37 @@ class Line:
     """One set of weights.
 
     Attributes:
-        tag: its name. where: whether it is here.
+        tag: its name. works: "yes", or "no" or what is missing. where: whether it is here.
         licence: as stated. scores: of our validation, empty where there are none.
     """
 
     tag: str
+    works: str
     where: str
     licence: str
     scores: dict[str, float]
 
 
 def weights_of(network: str) -> Iterator[Line]:
-    """All weights of a network, the default ones first. Raises WeightsError if released ones are damaged."""
+    """All weights of a network, the default ones first; a line that says so if there are none.
+
+    Raises:
+        WeightsError: released ones are damaged.
+    """
+    torch, onnx = (find_spec(name) is not None for name in ("torch", "onnxruntime"))
+    works = "yes" if torch else "needs PyTorch"
+    found = False
     for release in catalog():
         if release.network == network:
             header = read_header(release.path)
-            yield Line(release.tag, "comes with deblur", header.licence, header.scores)
+            found, alone = True, onnx and release.onnx_path is not None
+            yield Line(release.tag, "yes" if alone else works, "comes with deblur", header.licence, header.scores)
     for row in published(network):
-        where = "fetched" if row.is_fetched else "not fetched"
-        yield Line(row.tag, where, row.licence, {})
+        found = True
+        here = row.is_fetched
+        yield Line(row.tag, works if here else "no", "fetched" if here else "not fetched", row.licence, {})
+    if not found:
+        yield Line("none yet", "no", "to be trained", "", {})
 
 
 def networks_in_order() -> list[NetworkSpec]:

@@ -42,8 +42,7 @@ def list_() -> None:
     from deblurcli.weights.table import networks_in_order, weights_of
 
     table = Table(box=None)
-    headings = ("network", "works here", "weights", "", "licence", "parameters", "gain, dB", "sharp photos, dB")
-    for heading in headings:
+    for heading in ("network", "works here", "weights", "", "licence", "gain, dB", "sharp, dB"):
         table.add_column(heading, overflow="fold")
     for spec in networks_in_order():
         default = " (default)" if spec.name == DEFAULT_NETWORK else ""
@@ -55,15 +54,12 @@ def list_() -> None:
                 line.tag,
                 line.where,
                 line.licence,
-                f"{spec.parameters:,}",
                 "" if gain is None else f"{gain:+.2f}",
                 "" if sharp is None else f"{sharp:.1f}",
                 style="bold" if line.works == "yes" else None,
             )
     table_console().print(table)
-    print(
-        "\n'deblur weights fetch NETWORK.WEIGHTS' gets what is not fetched, 'deblur train NETWORK' trains the others."
-    )
+    print("\n'deblur weights fetch NETWORK.WEIGHTS' gets what is not fetched; 'deblur train NETWORK' trains it.")
 
 
 @weights.command()

@@ -30,5 +30,5 @@ def untrained(name: str) -> Deblurrer:
     network = build_network(name)
     for parameter in network.parameters():
         if not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.1)
+            torch.nn.init.normal_(parameter, std=0.02)
     return Deblurrer(TorchBackend(network, network_spec(name), "cpu"), "random")

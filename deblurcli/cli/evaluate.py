@@ -93,9 +93,10 @@ def evaluate(
     from deblurcli.loading import load
 
     if networks:
-        if network or weights or sheet:
-            raise UsageError("--networks goes without -m, --weights and --sheet", "Name the networks in --networks.")
-        bench = {"photos": photos, "pairs": pairs, "baselines": baselines, "layout": layout, "protocol": protocol}
+        if network or weights or sheet or baselines:
+            what = "--networks goes without -m, --weights, --sheet and --baselines"
+            raise UsageError(what, "Each network is measured with its own weights.")
+        bench = {"photos": photos, "pairs": pairs, "layout": layout, "protocol": protocol}
         chosen = {"backend": backend, "device": device, "precision": precision}
         _compare(networks, suites or ("synthetic", *(("real",) if pairs else ())), bench, chosen, output)
         return

@@ -9,10 +9,12 @@ from deblurcli.evaluation.bench import Bench
 from deblurcli.evaluation.suites import run_suites
 from deblurcli.evaluation.timing import Case, measure
 from deblurcli.loading import load
+from deblurcli.networks.spec import network_spec
+from deblurcli.weights.store import tag_of
 
 MEGAPIXELS = 1.0  # of the photo that speed is measured on
 
-# Heading → suite, measure and format of its figures.
+# Heading → suite, what it measures, and how that is written.
 COLUMNS = {
     "sharp photos, blurred: dB gained": ("synthetic", "gain", "{:+.2f}"),
     "… with more noise": ("synthetic", "gain noise=4", "{:+.2f}"),
@@ -40,9 +42,11 @@ def compare(
     """
     options = tuple(word for name, value in chosen.items() for word in (f"--{name}", value))
     for name in networks:
+        tag_of(network_spec(name))  # what cannot run should not wait for the others
+    for name in networks:
         report = run_suites(suites, Bench(load(name, **chosen), **bench))
         summaries = {
-            suite: {measure: values["deblur"] for measure, values in lines.items() if "deblur" in values}
+            suite: {figure: values["deblur"] for figure, values in lines.items() if "deblur" in values}
             for suite, lines in report.summaries().items()
         }
         speed, _ = measure(Case(name, None, MEGAPIXELS, 8, options), repeats=3)
@@ -52,9 +56,9 @@ def compare(
 def comparison(rows: Sequence[dict[str, Any]]) -> str:
     """What ``compare`` yielded, as a table: Markdown, with a column for whatever was measured of all networks."""
 
-    def cell(row: dict[str, Any], suite: str, measure: str, form: str) -> str | None:
+    def cell(row: dict[str, Any], suite: str, figure: str, form: str) -> str | None:
         lines = row["suites"].get(suite, row["suites"].get(f"{suite} (drawn)", {}))
-        return form.format(lines[measure]) if measure in lines else None
+        return form.format(lines[figure]) if figure in lines else None
 
     columns = {heading: [cell(row, *column) for row in rows] for heading, column in COLUMNS.items()}
     columns |= {

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from deblurcli.networks.blocks import AtomDictionary
 from deblurcli.networks.iniknet_fast import OMEGA_SCALE, BalancedAtoms
@@ -96,7 +97,7 @@ def fit_atoms(dictionary: AtomDictionary, steps: int, seed: int = 0) -> float:
     optimizer = torch.optim.Adam(dictionary.parameters(), 3e-3)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     lost = torch.tensor(torch.nan)
-    for _ in range(steps):
+    for _ in tqdm(range(steps), desc="fitting atoms", unit="", leave=False, disable=None):
         sizes = [(p, v.flatten(1)) for p, v in zip(problems, dictionary.sample(), strict=True)]
         imbalance = torch.zeros(())
         if not balanced:

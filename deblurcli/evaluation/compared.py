@@ -29,7 +29,7 @@ COLUMNS = {
 
 
 def compare(
-    networks: Sequence[str], suites: tuple[str, ...], bench: dict[str, Any], chosen: dict[str, str]
+    networks: Sequence[str], suites: tuple[str, ...], bench: dict[str, Any], chosen: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """A row for each network, with its default weights: what ran, the summaries of suites, seconds and memory.
 

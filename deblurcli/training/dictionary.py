@@ -139,7 +139,7 @@ def _make_loud(dictionary: AtomDictionary, problems: list[Problem]) -> None:
     loudness = [p.deviations(v.flatten(1)) for p, v in zip(problems, dictionary.sample(), strict=True)]
     mean = torch.stack(loudness).log().mean(0).exp()
     for kernel, deviation in zip(dictionary.kernels, mean, strict=True):
-        kernel.value.weight *= OMEGA_SCALE * (1 + len(dictionary.sizes)) / deviation
+        kernel.get_parameter("value.weight").mul_(OMEGA_SCALE * (1 + len(dictionary.sizes)) / deviation)
 
 
 def _decorrelate(dictionary: BalancedAtoms, problems: list[Problem]) -> None:

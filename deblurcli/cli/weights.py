@@ -218,7 +218,8 @@ def average(
     if valid:
         network = build_network(header.network, header.config).eval()
         fill(network, tensors, header.network, str(output))
-        scores = validated(network, header.network, validation_cases(valid), torch.device("cpu"))
+        cases, scales = validation_cases(valid), int(header.recipe["scales"])
+        scores = validated(network, header.network, cases, torch.device("cpu"), scales)
         header = replace(header, scores={name: round(score, 3) for name, score in scores.items()})
     save_checkpoint(output, tensors, header, overwrite=overwrite)
     say(f"{output}: {header.note} " + "  ".join(f"{name} {score:g}" for name, score in header.scores.items()))

@@ -74,10 +74,12 @@ def restorer(restore: Callable[..., Restored], device: torch.device, scales: int
     return restore_one
 
 
-def validated(network: nn.Module, name: str, cases: list[Case], device: torch.device) -> dict[str, float]:
-    """``scores`` of a network that is ready to restore, at two sizes if it is made for that: the cases have no more."""
-    scales = 2 if network_spec(name).coarse_to_fine else 1
-    return scores(cases, restorer(in_rgb(network, name), device, scales)) if cases else {}
+def validated(network: nn.Module, name: str, cases: list[Case], device: torch.device, scales: int) -> dict[str, float]:
+    """``scores`` of a network that is ready to restore, at two sizes if it was trained at that or more.
+
+    The cases have no more.
+    """
+    return scores(cases, restorer(in_rgb(network, name), device, min(scales, 2))) if cases else {}
 
 
 def report(state: TrainingState, cases: list[Case], folder: Path, loss: float, pictures: Pictures) -> None:
@@ -89,7 +91,7 @@ def report(state: TrainingState, cases: list[Case], folder: Path, loss: float, p
     began = time.monotonic()
     network = averaged(state)
     row = {"step": float(state.step), "minutes": state.seconds / 60, "loss": loss}
-    measured = validated(network, state.recipe.network, cases, pictures.tiles.device)
+    measured = validated(network, state.recipe.network, cases, pictures.tiles.device, state.recipe.scales)
     state.history.append(row | measured)
     shown = {name: value for name, value in state.history[-1].items() if not math.isnan(value)}
     tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in shown.items()))

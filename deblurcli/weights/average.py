@@ -32,7 +32,8 @@ def average(first: Path, second: Path, share: float, tag: str) -> tuple[dict[str
         )
     # Whole numbers count something, and have no mean.
     mean = {key: t.lerp(others[key], share) if t.is_floating_point() else t for key, t in tensors.items()}
-    recipe = {"share": share, "first": {"tag": one.tag, **one.recipe}, "second": {"tag": other.tag, **other.recipe}}
+    recipe = {"share": share, "scales": one.recipe.get("scales", 1)}
+    recipe |= {"first": {"tag": one.tag, **one.recipe}, "second": {"tag": other.tag, **other.recipe}}
     data = [*one.data, *(row for row in other.data if row not in one.data)]
     limits = list(dict.fromkeys([*one.limits, *other.limits]))
     note = f"The mean of {one.tag} and {other.tag}, which counts for {share:.0%}."

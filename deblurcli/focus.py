@@ -34,11 +34,11 @@ from deblurcli.tiling import Region
 KeepBokeh = Literal["auto", "strict", "off"] | float
 Floats = NDArray[np.float32]
 
-LIMITS = {"auto": (6.0, 0.01), "strict": (6.0, 0.003)}
+LIMITS = {"auto": (6.0, 0.01), "strict": (1.0, 0.0015)}
 """At least so many px, and so large a share of the photo's longer side: "auto" leaves alone only what nobody takes for
-focus that was missed, "strict" all that is soft at a glance."""
+focus that was missed, "strict" all that is seen to be softer than what is in focus."""
 
-SHARPEST, TIMES = 0.1, 2.0
+SHARPEST, TIMES = 0.2, 2.5
 """It is at least so many times the radius that this share of the photo's detail stays below: where all is blurred,
 nothing is in focus for the rest to be a background of."""
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import islice
-from math import ceil, inf, log2
+from math import ceil, inf, log2, prod
+from mmap import mmap
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -331,8 +332,10 @@ class Deblurrer:
             network = self._network(copy.show, Planes(told, *copy.plan.photo.shape, copy.level, 1, None), [], [])
             if copy.level == 0:
                 network = _finished(network, amount, photo.gray, view)
-            # As large as the copy, though of memory that is never written to there is none.
-            made = np.zeros((*copy.codes.shape[:2], 3 + len(told)), np.float32)
+            # As large as the copy, though of memory that is never written to there is none. NumPy's own would come in
+            # pages of 2 MB, which takes a while.
+            shape = (*copy.codes.shape[:2], 3 + len(told))
+            made = np.frombuffer(mmap(-1, 4 * prod(shape)), np.float32).reshape(shape)
             for region in needed.pop():
                 made[region.slices] = window(copy.codes, network, around(region, copy.plan), coarser)
             if copy.level == small:

@@ -27,7 +27,7 @@ from deblurcli.tiling import Region, mirrored
 Scales = Literal["auto"] | int
 Floats = NDArray[np.float32]
 
-BAND = 256  # rows of a copy that are made at a time
+BAND = 32  # rows of a copy that are made at a time: they fit into a core's cache
 # px: blur up to this radius is known from the copy itself, from twice as much on from the next coarser one alone.
 KNOWN = 4.0
 

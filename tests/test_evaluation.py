@@ -597,6 +597,18 @@ def test_memory_of_a_benchmark_is_that_of_what_it_runs() -> None:
     assert 50 < row["peak MB"] < 1500
 
 
+def test_benchmark_of_previews(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "deblurcli", "benchmark", "--preview", "-m", "tiny", "--megapixels", "0.02"]
+    command += ["--repeats", "2", "--device", "cpu", "--backend", "torch", "-o", "b.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tmp_path / "b.json").read_text())["rows"]
+    assert row["command"] == "preview" and len(row["seconds"]) == 2 and min(row["seconds"]) > 0 < row["peak MB"]
+    assert "| tiny | --backend torch" in done.stdout
+    refused = subprocess.run([*command, "--maps", "mu"], cwd=tmp_path, capture_output=True, text=True)
+    assert refused.returncode == 2 and "neither maps nor tiles" in refused.stderr
+
+
 def test_benchmark_without_weights() -> None:
     row, _ = measure(Case("kpac-3", None, 0.01, 8, ("--device", "cpu")), repeats=1)
     assert (row["network"], row["weights"]) == ("kpac-3", "untrained")

@@ -76,6 +76,17 @@ def test_wide_blur_beside_what_is_in_focus_stays_as_it_is(how: dict[str, Any]) -
     assert result.bokeh_from == 6 and result.bokeh == pytest.approx(0.5, abs=0.03)
 
 
+def test_strict_leaves_alone_what_is_a_little_softer_than_the_subject() -> None:
+    done = change(told(halves(0.2, 2)), keep_bokeh="strict")
+    np.testing.assert_allclose(done[:, :112], 1, atol=1e-4)
+    np.testing.assert_array_equal(done[:, 144:], 0)
+
+
+@pytest.mark.parametrize("radius", [np.full((192, 256), 2.0), halves(1, 2)])
+def test_strict_restores_a_photo_that_is_a_little_out_of_focus_all_over(radius: NDArray[np.float64]) -> None:
+    np.testing.assert_allclose(change(told(radius), keep_bokeh="strict"), 1, atol=1e-4)
+
+
 @pytest.mark.parametrize("radius", [halves(1, 5), halves(1, 5.9), np.full((192, 256), 20.0)])
 def test_missed_focus_is_restored_in_full(radius: NDArray[np.float64]) -> None:
     """Blur below the limit, and blur of any width where nothing is in focus."""
@@ -83,7 +94,7 @@ def test_missed_focus_is_restored_in_full(radius: NDArray[np.float64]) -> None:
 
 
 def test_large_photos_may_be_blurred_wider_and_strict_leaves_more_alone() -> None:
-    """1 % of the longer side is missed focus; 0.3 %, at least 6 px, is soft at a glance."""
+    """1 % of the longer side is missed focus; 0.15 % is softer than what is in focus."""
     radius = np.full((1536, 2048), 1.0)
     radius[:, 1024:] = 12
     photo = Photo(np.tile(TEXTURE, (8, 8, 1)))

@@ -30,6 +30,7 @@ from deblurcli.networks.spec import DEFAULT_NETWORK
     help="Also export these maps.",
 )
 @click.option("--tile", metavar="auto|none|PX", default="auto", help="Side of the tiles.")
+@click.option("--preview", is_flag=True, help="Measure deblur preview, not a restoration.")
 @click.option("--repeats", type=Number(1, whole=True, example=3), default=3, show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the figures to this JSON file.")
 def benchmark(
@@ -42,6 +43,7 @@ def benchmark(
     depth: str,
     maps: tuple[str, ...],
     tile: str,
+    preview: bool,
     repeats: int,
     output: Path | None,
 ) -> None:
@@ -55,20 +57,27 @@ def benchmark(
     deblur benchmark -m iniknet-fast -m kpac-3 --megapixels 0.9 --tile none -o networks.json
     deblur benchmark --backend torch --backend onnx --precision fp32 --precision fp16
     deblur benchmark --megapixels 3 --maps none --maps blur_radius --maps all
+    deblur benchmark --preview --megapixels 24 --backend onnx
     """
     from deblurcli.errors import UsageError
     from deblurcli.evaluation.results import command_line, write_results
-    from deblurcli.evaluation.timing import Case, markdown, measure
+    from deblurcli.evaluation.timing import Case, markdown, markdown_of_previews, measure, measure_preview
 
     if weights and len(network) > 1:
         raise UsageError("weights belong to one network", "Name one with --network.")
+    if preview and (maps != ("none",) or tile != "auto"):
+        raise UsageError("previews have neither maps nor tiles", "Leave out --maps and --tile, or --preview.")
     rows = []
     for name, size in product(network, megapixels):
         first = None
         for runtime, arithmetic, exported in product(backend, precision, maps):
-            options = ("--backend", runtime, "--device", device, "--precision", arithmetic, "--tile", tile)
+            options = ("--backend", runtime, "--device", device, "--precision", arithmetic)
             try:
-                row, pixels = measure(Case(name, weights, size, int(depth), options, exported), repeats, first)
+                if preview:
+                    rows.append(measure_preview(Case(name, weights, size, int(depth), options), repeats))
+                    continue
+                case = Case(name, weights, size, int(depth), (*options, "--tile", tile), exported)
+                row, pixels = measure(case, repeats, first)
             except UsageError as error:
                 click.echo(f"left out: {error}", err=True)
                 continue
@@ -77,6 +86,6 @@ def benchmark(
             click.echo(f"{name}: {row['seconds per megapixel']:.2f} s per megapixel", err=True)
     if not rows:
         raise UsageError("nothing could be measured", "The lines above say why.")
-    print(markdown(rows))
+    print(markdown_of_previews(rows) if preview else markdown(rows))
     if output:
         write_results(output, command_line(), {"rows": rows})

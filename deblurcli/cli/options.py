@@ -34,7 +34,7 @@ def keep_bokeh_option(default: str) -> Callable[[Any], Any]:
         type=BokehType(),
         default="auto",
         help="Keep soft backgrounds soft: what is blurred by a radius of more than PX pixels stays as it is. auto is 1 "
-        "% of the longer side, at least 6 px, and more if the whole photo is blurred; strict, or no value, is 0.3 %; "
+        "% of the longer side, at least 6 px, and more if the whole photo is blurred; strict, or no value, is 0.15 %; "
         f"off restores everything.  [default: {default}]",
     )
 

@@ -61,6 +61,8 @@ def preview(
     will after a full run; values differ by no more than a few of 255 levels. The path of the picture is printed. If
     there is a screen, your viewer opens it.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     from deblurcli.batch.jobs import check_original
     from deblurcli.errors import PhotoError
     from deblurcli.loading import load
@@ -76,8 +78,10 @@ def preview(
     check_original(target, "-o", photo)
     if output and output.exists() and not overwrite:
         raise PhotoError(output, "exists already", "--overwrite replaces it.")
-    read = read_photo(photo)
-    deblurrer = load(network, weights, backend, device, precision)
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(load, network, weights, backend, device, precision)
+        read = read_photo(photo)
+        deblurrer = loading.result()
     places = telling_places(read.pixels)
     parts = deblurrer.parts(read, [region for _, region in places], amount=amount, scales=scales, keep_bokeh=keep_bokeh)
     pairs = [about_part(name, part) for (name, _), part in zip(places, parts, strict=True)]

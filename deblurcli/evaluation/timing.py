@@ -104,7 +104,8 @@ def measure(case: Case, repeats: int, other: Pixels | None = None) -> tuple[dict
         rate = calibration()
         for _ in range(repeats):
             began = time.perf_counter()
-            row, usage, peak = _run(command)
+            said, usage, peak = _run(command)
+            row = json.loads(said)
             seconds.append(round(time.perf_counter() - began, 2))
             restoring.append(row["seconds"])
             processor.append(round(usage.ru_utime + usage.ru_stime, 2))
@@ -133,8 +134,43 @@ def measure(case: Case, repeats: int, other: Pixels | None = None) -> tuple[dict
     return measured, pixels
 
 
-def _run(command: list[str]) -> tuple[dict[str, Any], Any, float]:
-    """What the command says of its one photo, what it used (``resource.struct_rusage``), and its largest memory, MB."""
+def measure_preview(case: Case, repeats: int) -> dict[str, Any]:
+    """Makes the preview of a photo ``repeats`` times, each in a process of its own; photos of 8 bits are JPEG files.
+
+    Returns:
+        What ran, ``seconds`` of each whole command, program start included, ``processor``, those of all cores together,
+        and the largest memory of a process.
+
+    Raises:
+        WeightsError: there are no such weights. UsageError: this cannot be combined. DeblurError: a run failed.
+    """
+    height = round((case.megapixels * 1e6 / 1.5) ** 0.5)
+    width = round(height * 1.5)
+    seconds, processor, peaks = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / ("in.jpg" if case.depth == 8 else "in.tif")
+        weights = case.weights or _untrained(case.network, Path(folder))
+        command = [sys.executable, "-m", "deblurcli", "preview", str(source), "-o", str(Path(folder) / "out.png")]
+        command += ["--overwrite", "--no-open", "--network", case.network, *case.options]
+        command += ["--weights", weights] if weights else []
+        _write_photo(source, 64, 96, case.depth)
+        _run(command)  # what is made on first use is there from now on
+        _write_photo(source, height, width, case.depth)
+        for _ in range(repeats):
+            began = time.perf_counter()
+            _, usage, peak = _run(command)
+            seconds.append(round(time.perf_counter() - began, 2))
+            processor.append(round(usage.ru_utime + usage.ru_stime, 2))
+            peaks.append(round(peak))
+    return {
+        **{"command": "preview", "network": case.network, "options": " ".join(case.options)},
+        **{"width": width, "height": height, "depth": case.depth},
+        **{"seconds": seconds, "processor": processor, "peak MB": max(peaks)},
+    }
+
+
+def _run(command: list[str]) -> tuple[str, Any, float]:
+    """What the command says, what it used (``resource.struct_rusage``), and its largest memory, MB."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, stdout=out, stderr=errors)
         peak: float | None = None
@@ -148,7 +184,7 @@ def _run(command: list[str]) -> tuple[dict[str, Any], Any, float]:
         if process.returncode:
             kind = UsageError if process.returncode == WRONG_USAGE else DeblurError
             raise kind(f"a run failed: {errors.read().strip() or out.read().strip()}")
-        return json.loads(out.read()), usage, peak or usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+        return out.read(), usage, peak or usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def _largest_memory(process: int) -> float | None:
@@ -215,6 +251,18 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         if compared:
             differs = "mean difference" in row
             cells.append(f"{row['mean difference']:.3f}, {row['largest difference']:.2f}" if differs else "")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def markdown_of_previews(rows: list[dict[str, Any]]) -> str:
+    """What ``measure_preview`` returned, as a table."""
+    lines = ["| network | options | megapixels | in all, s | of all cores, s | peak GB |", "|---" * 6 + "|"]
+    for row in rows:
+        seconds, processor = (statistics.median(row[kind]) for kind in ("seconds", "processor"))
+        size = f"{row['width'] * row['height'] / 1e6:.1f}, {row['depth']} bit"
+        peak = f"{row['peak MB'] / 1000:.2f}"
+        cells = [row["network"], row["options"], size, f"{seconds:.1f}", f"{processor:.1f}", peak]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -40,7 +40,7 @@ def draw_map(path: Path, planes: NDArray[np.float32], spec: MapSpec) -> None:
     figure = _figure(width, rows * (shape + 0.25) + 0.9)
     _grid(figure, planes, spec, rows, columns)
     figure.suptitle(f"{spec.symbol}   {spec.meaning}", fontsize=12, x=0.01, ha="left")
-    figure.savefig(path, dpi=DPI, pil_kwargs=FAST)
+    _save(figure, path)
 
 
 def draw_overview(path: Path, maps: Maps, specs: tuple[MapSpec, ...], before: Photo, after: Photo) -> None:
@@ -75,7 +75,7 @@ def draw_overview(path: Path, maps: Maps, specs: tuple[MapSpec, ...], before: Ph
     for part, spec in zip(others, many, strict=True):
         _grid(part, maps[spec.name], spec, len(spec.rows), len(spec.columns))
         part.suptitle(f"{spec.symbol}   {spec.meaning}", fontsize=11, x=0.01, ha="left")
-    figure.savefig(path, dpi=DPI, pil_kwargs=FAST)
+    _save(figure, path)
 
 
 def _aspect(height: int, width: int) -> float:
@@ -85,12 +85,16 @@ def _aspect(height: int, width: int) -> float:
 
 def _figure(width: float, height: float) -> Figure:
     """A figure in inches that needs no display and leaves pyplot's state alone."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Draws a figure once. ``Figure.savefig`` would do it twice, for layouts that need that."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure).print_png(path, pil_kwargs=FAST)
 
 
 def _grid(figure: Figure | SubFigure, planes: NDArray[np.float32], spec: MapSpec, rows: int, columns: int) -> None:

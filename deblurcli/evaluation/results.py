@@ -17,7 +17,7 @@ from typing import Any
 from deblurcli import __version__
 from deblurcli.evaluation.compared import MEGAPIXELS, comparison
 from deblurcli.evaluation.suites import Report
-from deblurcli.evaluation.timing import markdown, runs_on
+from deblurcli.evaluation.timing import markdown, markdown_of_previews, runs_on
 
 LIBRARIES = ("torch", "onnxruntime", "numpy", "pillow", "tifffile", "imagecodecs", "scikit-image", "lpips")
 # Sets of real pairs that have a row of their own.
@@ -66,7 +66,7 @@ class Measured:
     """What lies in a folder of results, for tables."""
 
     def __init__(self, folder: Path) -> None:
-        names = ("speed", "networks", "runtimes", "large", "iniknet")
+        names = ("speed", "networks", "runtimes", "large", "iniknet", "maps", "preview")
         files = {name: json.loads((folder / f"{name}.json").read_text()) for name in names}
         self.rows: dict[str, list[dict[str, Any]]] = {name: file["rows"] for name, file in files.items()}
         (self.speed,) = self.rows["speed"]
@@ -224,6 +224,14 @@ def results_tables(folder: Path) -> str:
         "Large photos, in tiles; what tiles overlap by is computed twice:",
         "",
         markdown(measured.rows["large"] + measured.rows["iniknet"]),
+        "",
+        "Maps exported beside the photo, some of them and all:",
+        "",
+        markdown(measured.rows["maps"]),
+        "",
+        "A look before the whole is restored, `deblur preview`:",
+        "",
+        markdown_of_previews(measured.rows["preview"]),
         "",
         "± is half the 95 % bootstrap interval. Every figure is in `results/`, with the command that made it.",
     ]

@@ -48,6 +48,8 @@ GLANCE = 0.6  # of the halo that tiles have; takes two thirds of the time
 SMALL = 200_000  # px, of a copy that tells wide blur
 WORTH_SAYING = 0.01  # of the photo
 MOST_AMOUNT = 1.5
+# Pixels above USUAL take memory themselves, of which smaller tiles make up some bytes for each.
+USUAL, MADE_UP = 24_000_000, 3
 DTYPES = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), 32: np.dtype(np.float32)}
 
 
@@ -176,7 +178,10 @@ class Deblurrer:
             return plan
         # A network that has to see the whole picture is shown it wherever memory allows.
         largest = inf if spec.context == "global" else LARGEST_TILE
-        return plan.fitted(self.backend.memory_budget(), self.backend.bytes_per_pixel(maps), largest=largest)
+        budget = self.backend.memory_budget()
+        if not spec.looks_everywhere:
+            budget -= min(budget // 2, MADE_UP * max(height * width - USUAL, 0))
+        return plan.fitted(budget, self.backend.bytes_per_pixel(maps), largest=largest)
 
     def restore(
         self,

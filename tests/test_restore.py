@@ -53,6 +53,20 @@ class Brighter:
         return 100.0
 
 
+def test_tiles_make_up_for_what_a_large_photo_takes() -> None:
+    class Demanding(Brighter):
+        def bytes_per_pixel(self, maps: bool = False) -> float:
+            return 400.0
+
+    def bytes_of_a_tile(height: int, width: int) -> float:
+        tile_height, tile_width = Deblurrer(Demanding(), "none").plan(height, width).tile_shape
+        return 400.0 * tile_height * tile_width
+
+    assert 0.8e9 < bytes_of_a_tile(4000, 6000) <= 1e9
+    assert 0.6e9 < bytes_of_a_tile(8000, 12500) <= 1e9 - 3 * 76e6
+    assert 0.3e9 < bytes_of_a_tile(40000, 30000) <= 0.5e9  # never less than half
+
+
 def test_picture_in_picture_out() -> None:
     picture = RNG.random((50, 70, 3), np.float32)
     restored, maps = Deblurrer(Brighter(), "none")(picture, maps=True)

@@ -531,7 +531,7 @@ def test_two_truths_are_refused(tmp_path: Path) -> None:
         write_report(
             tmp_path / f"{name}.json", "", "", Report({"synthetic": [row("a", 1.0, radius=2.0, noise=1.5)]}), {}
         )
-    for name in ("speed", "networks", "runtimes", "large", "iniknet"):
+    for name in ("speed", "networks", "runtimes", "large", "iniknet", "maps", "preview"):
         shutil.copy(ROOT / "results" / f"{name}.json", tmp_path)
     with pytest.raises(ValueError, match="synthetic is in another file, too"):
         results_tables(tmp_path)

@@ -35,8 +35,9 @@ def format_for(path: str | PathLike[str], format: str | None = None) -> str:
         name = format.lower().removeprefix(".")
         if name in FORMATS or f".{name}" in _BY_SUFFIX:
             return _BY_SUFFIX.get(f".{name}", name)
-        hint = did_you_mean(name, [*FORMATS, *(suffix[1:] for suffix in _BY_SUFFIX)])
-        raise UsageError(f"{format!r} is not a format that can be written", hint or f"There are: {', '.join(FORMATS)}.")
+        near = did_you_mean(name, [*FORMATS, *(suffix[1:] for suffix in _BY_SUFFIX)])
+        hint = f"{near} There are: {', '.join(FORMATS)}.".lstrip()
+        raise UsageError(f"{format!r} is not a format that can be written", hint)
     suffix = Path(str(path)).suffix
     if suffix.lower() in _BY_SUFFIX:
         return _BY_SUFFIX[suffix.lower()]

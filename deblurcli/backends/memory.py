@@ -66,6 +66,19 @@ def free_memory() -> int:
         return 0
 
 
+def largest_memory(process: int) -> int | None:
+    """The most bytes that a running process has had; None where the system does not say.
+
+    ``ru_maxrss`` is no answer on Linux: it begins with what the process that started it has ever had.
+    """
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return None
+    said = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(said[0]) * 1024 if said else None
+
+
 def keep_freed_memory() -> bool:
     """Makes glibc keep what tensors free for the next ones. True if it does.
 

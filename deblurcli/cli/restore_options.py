@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import click
 
-from deblurcli.batch.jobs import exists
 from deblurcli.cli.defaults import profile_option
 from deblurcli.cli.options import SCALES_HELP, Spoken, amount_option, keep_bokeh_option
 from deblurcli.cli.sections import ENGINE, EVERYDAY, FILES, LOOK, MANY, WHERE, Sectioned, all_of
-from deblurcli.cli.values import AreaType, FormatType, LocalPath, Number, ScalesType, ShardType, TileType, Word
+from deblurcli.cli.values import AreaType, FormatType, LocalPath, Number, ScalesType, ShardType, TileType, Word, is_gone
 from deblurcli.errors import UsageError
 
 MAPS_SCALES = ("1", "1/2", "1/4", "1/8", "1/16")
@@ -243,7 +241,7 @@ class RestoreCommand(Spoken, Sectioned):
         end = args.index("--") if "--" in args else len(args)
         given = [f"{arg}={BESIDE}" if arg == "--compare" else arg for arg in args[:end]]
         for arg, following in pairwise(args[:end]):
-            if arg == "--compare" and _is_gone(following) and not ctx.resilient_parsing:
+            if arg == "--compare" and is_gone(following) and not ctx.resilient_parsing:
                 hint = f"If it is the picture to write, put an equals sign before it: --compare={following}"
                 raise UsageError(f"{following}: there is no such file", hint)
         try:
@@ -253,8 +251,3 @@ class RestoreCommand(Spoken, Sectioned):
             hint = f"{swallowed} names the picture to write. Put a space there if it is the photo." if swallowed else ""
             hint = hint or "Name a file or a folder: deblur photo.jpg"
             raise UsageError("no photo is named", hint) from error
-
-
-def _is_gone(name: str) -> bool:
-    """Whether it can only be meant as a file, which there is not."""
-    return not re.search(r"^[-@]|[*?\[]|://", name) and not exists(Path(name))

@@ -12,9 +12,15 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from deblurcli.batch.jobs import exists
 from deblurcli.batch.storage import MARK as STORAGE_MARK
 from deblurcli.errors import UsageError, did_you_mean
-from deblurcli.networks.spec import NETWORKS, trainable_networks
+from deblurcli.networks.spec import NETWORKS, network_spec
+
+
+def is_gone(name: str) -> bool:
+    """Whether it can only be meant as a file, which there is not: no option, list, pattern or address."""
+    return not re.search(r"^[-@]|[*?\[]|://", name) and not exists(Path(name))
 
 
 class LocalPath(click.Path):
@@ -105,7 +111,7 @@ class BokehType(click.ParamType):
         """Whether it is meant for this option, though perhaps not right, and is not another option or a photo."""
         if text.lower() in cls.words or re.fullmatch(r"-?[\d.]+", text):
             return True
-        return bool(text) and not re.search(r"^[-@]|[*?\[]|://", text) and not Path(text).exists()
+        return bool(text) and is_gone(text)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | float:
         """Text → a word or a positive number."""
@@ -158,10 +164,11 @@ class NetworkType(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Text → a name in the table."""
-        if (name := value.lower()) in NETWORKS:
-            return name
-        hint = did_you_mean(name, trainable_networks()) or f"There are: {', '.join(trainable_networks())}."
-        self.fail(f"no network is called '{value}'. {hint}", param, ctx)
+        name = value.lower()
+        try:
+            return network_spec(name if name in NETWORKS else value).name
+        except UsageError as error:
+            self.fail(f"{error}. {error.hint}", param, ctx)
 
 
 class ShardType(click.ParamType):

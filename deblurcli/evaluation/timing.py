@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from deblurcli.arrays import Pixels
+from deblurcli.backends.memory import largest_memory
 from deblurcli.errors import WRONG_USAGE, DeblurError, UsageError, WeightsError
 from deblurcli.networks.blocks import channels_last, resize
 from deblurcli.networks.build import build_network
@@ -173,9 +174,9 @@ def _run(command: list[str]) -> tuple[str, Any, float]:
     """What the command says, what it used (``resource.struct_rusage``), and its largest memory, MB."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, stdout=out, stderr=errors)
-        peak: float | None = None
+        peak: int | None = None
         while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
-            peak = _largest_memory(process.pid) or peak
+            peak = largest_memory(process.pid) or peak
             time.sleep(0.02)
         _, status, usage = ended
         process.returncode = os.waitstatus_to_exitcode(status)  # as ``Popen.wait`` would have set it
@@ -184,20 +185,8 @@ def _run(command: list[str]) -> tuple[str, Any, float]:
         if process.returncode:
             kind = UsageError if process.returncode == WRONG_USAGE else DeblurError
             raise kind(f"a run failed: {errors.read().strip() or out.read().strip()}")
-        return out.read(), usage, peak or usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-
-
-def _largest_memory(process: int) -> float | None:
-    """The most memory that a running process has had, MB; None where the system does not say.
-
-    ``ru_maxrss`` is no answer on Linux: it begins with what the process that started it has ever had.
-    """
-    try:
-        status = Path(f"/proc/{process}/status").read_text()
-    except OSError:
-        return None
-    said = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(said[0]) * 1024 / 1e6 if said else None
+        peak = peak or usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        return out.read(), usage, peak / 1e6
 
 
 def _untrained(network: str, folder: Path) -> str | None:

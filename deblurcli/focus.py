@@ -3,6 +3,9 @@
 A soft background is wanted as often as a soft subject is not, and no network can tell them apart. How wide the blur is
 tells most: focus that was missed is missed by little. What is blurred wider than a limit is left as it is.
 
+Nor can a network tell slight blur from a camera that draws softly. The whole photo can: where much of it is far softer
+than its sharpest parts, these are in focus, as sharp as this camera draws, and are left as they are.
+
 The network's map of the blur radius is right where there is detail and a guess where there is none, and near its limit
 it flickers. So it is made whole: around each place, its values are averaged by how much detail there is, and follow the
 photo's own colours to the edges of things (a guided filter, whose windows are as large as ``CELL`` limits).
@@ -44,6 +47,19 @@ nothing is in focus for the rest to be a background of."""
 
 FADE = 1.5
 """Blur of so many times the limit is left alone altogether."""
+
+IN_FOCUS = 3.0
+"""Blur of so many times that of the sharpest parts is out of focus; between these, a little is."""
+
+SOFT_LENS = 1.0, 2.0
+"""Radius in px of the sharpest parts up to which they are taken to be in focus, and from which on they are not."""
+
+APART = 1.5, 2.5
+"""So many times the radius of the sharpest parts does most of the photo have to be blurred, for them to be in focus to
+some degree, and altogether."""
+
+MOST = 0.9
+"""Of the photo's detail is no more blurred than that."""
 
 CELL = 5.0
 """Half the side of the windows, in limits."""
@@ -143,20 +159,30 @@ def read_mask(path: Path) -> Mask:
     return Mask(values, path.name, hashlib.sha256(path.read_bytes()).hexdigest()[:8])
 
 
-def radius_map(spec: NetworkSpec, keep_bokeh: KeepBokeh) -> tuple[MapSpec, ...]:
-    """The map that bokeh is known by, if it is to be kept; "auto" keeps what can be known.
+def what_to_keep(
+    keep_bokeh: KeepBokeh, keep_focus: bool | None, told_where: bool = False
+) -> tuple[KeepBokeh, bool | None]:
+    """What is kept where people leave it open: nothing, if they say what is to be restored; else whatever is known."""
+    if keep_focus is None and (told_where or keep_bokeh not in ("auto", "off")):
+        keep_focus = False
+    return "off" if told_where and keep_bokeh == "auto" else keep_bokeh, keep_focus
+
+
+def radius_map(spec: NetworkSpec, keep_bokeh: KeepBokeh, keep_focus: bool | None = False) -> tuple[MapSpec, ...]:
+    """The map that bokeh and focus are known by, if they are to be kept; "auto" and None keep what can be known.
 
     Raises:
         UsageError: the network has none.
     """
-    if keep_bokeh == "off":
+    if keep_bokeh == "off" and keep_focus is False:
         return ()
     if not isinstance(keep_bokeh, str) and keep_bokeh <= 0:
         raise UsageError(f"--keep-bokeh is a blur radius above 0 px, not {keep_bokeh:g}")
     found = tuple(m for m in spec.maps if m.across_scales)[:1]
-    if not found and keep_bokeh != "auto":
+    asked = "--keep-focus" if keep_focus else "--keep-bokeh" if keep_bokeh not in ("auto", "off") else ""
+    if asked and not found:
         raise UsageError(
-            f"{spec.name} does not say how wide the blur is, so that --keep-bokeh cannot go by it",
+            f"{spec.name} does not say how wide the blur is, so that {asked} cannot go by it",
             "iniknet-fast does. Or say where with --mask or --region.",
         )
     return found
@@ -166,11 +192,21 @@ def radius_map(spec: NetworkSpec, keep_bokeh: KeepBokeh) -> tuple[MapSpec, ...]:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What was left alone: blur from which radius on, px, 0 for none; which shares of the photo, as bokeh, in focus."""
+
+    bokeh_from: float = 0.0
+    bokeh: float = 0.0
+    focus: float = 0.0
+
+
+@dataclass(frozen=True)
 class Where:
     """Where a photo of a size is restored.
 
     Attributes:
         keep_bokeh: radius in px from which blur is left as it is, see ``limit_for`` for "auto" and "strict"; or "off".
+        keep_focus: what is in focus is left as it is, too.
         mask: (h, w) of any size, scaled to the photo: 255 restores, 0 does not.
         region: only here.
 
@@ -181,6 +217,7 @@ class Where:
     height: int
     width: int
     keep_bokeh: KeepBokeh = "off"
+    keep_focus: bool = False
     mask: NDArray[np.uint8] | None = None
     region: Region | None = None
 
@@ -227,29 +264,26 @@ class Where:
         show: Callable[[NDArray[Any]], Picture],
         radius: Floats | None = None,
         known: Region | None = None,
-    ) -> tuple[float, float]:
+    ) -> Kept:
         """Puts the photo back into ``after`` where it is not to be restored, in place.
 
         Args:
             before, after: codes of the photo and what became of it, (H, W, 3), of whatever depths.
             show: makes of codes, (h, w, 3), what the network sees.
-            radius: of the blur, px, (H, W) or means over blocks of ``side``; None to keep no bokeh.
+            radius: of the blur, px, (H, W) or means over blocks of ``side``; None to keep neither bokeh nor focus.
             known: where it was computed, None for everywhere.
-
-        Returns:
-            From which blur radius on bokeh was kept, px, and in which share of the photo; 0 and 0 if it was not.
         """
-        limit, soft = 0.0, None
+        kept, share = Kept(), None
         if radius is not None:
-            limit, soft = self._soft(in_blocks(before, self.side, show), radius, known)
-        if soft is None and self.mask is None and self.region is None:
-            return limit, 0.0
+            kept, share = self._kept(in_blocks(before, self.side, show), radius, known)
+        if share is None and self.mask is None and self.region is None:
+            return kept
         for top in range(0, self.height, BAND):
             rows = slice(top, min(top + BAND, self.height))
-            strength = self._strength(rows, soft)
+            strength = self._strength(rows, share)
             if strength.min() < 1:
                 after[rows] = blended(before[rows], after[rows], strength)
-        return limit, 0.0 if soft is None else float(np.mean(soft > 0.5))
+        return kept
 
     def in_parts(self, light: Picture, radius: Floats, regions: Sequence[Region]) -> list[Floats]:
         """How strongly regions of the photo are restored, (h, w) each, by the blur radius of a small copy of it.
@@ -261,11 +295,11 @@ class Where:
         if radius.shape != (self.height, self.width):
             times = round(light.shape[0] / radius.shape[0])
             radius = radius.repeat(times, 0).repeat(times, 1)[: light.shape[0], : light.shape[1]]
-        _, soft = self._soft(light, radius, None)
-        return [self._strength(region.slices[0], soft)[:, region.slices[1]] for region in regions]
+        _, share = self._kept(light, radius, None)
+        return [self._strength(region.slices[0], share)[:, region.slices[1]] for region in regions]
 
-    def _soft(self, light: Picture, radius: Floats, known: Region | None) -> tuple[float, Floats | None]:
-        """The limit, and how much of each block is left alone, (h, w); None if nothing is."""
+    def _kept(self, light: Picture, radius: Floats, known: Region | None) -> tuple[Kept, Floats | None]:
+        """What is left alone, and how much of each block, (h, w); None if nothing is."""
         side = self.side
         if radius.shape == (self.height, self.width):
             radius = in_blocks(radius[..., None], side, to_float)[..., 0]
@@ -275,18 +309,23 @@ class Where:
             (top, left), (bottom, right) = (-(-known.top // side), -(-known.left // side)), (known.bottom, known.right)
             trusted[top : -(-bottom // side), left : -(-right // side)] = 1
             detail *= trusted
-        limit = limit_for(self, radius, detail)
-        soft = _step((radius / limit - 1) / (FADE - 1))
-        if not soft.any():
-            return limit, None
-        soft = spread(soft, light, detail, CELL * limit / side)
-        return limit, _step((soft - 0.1) / 0.8)
+        sharpest, most = _radii_of(radius, detail)
+        limit = limit_for(self, sharpest)
+        bokeh = _step((radius / limit - 1) / (FADE - 1)) if limit else np.zeros_like(radius)
+        focus = in_focus(radius, sharpest, most) if self.keep_focus else np.zeros_like(radius)
+        if not (bokeh.any() or focus.any()):
+            return Kept(limit), None
+        share = spread(np.maximum(bokeh, focus), light, detail, CELL * (limit or LIMITS["auto"][0]) / side)
+        share = _step((share - 0.1) / 0.8)
+        wide = radius > limit if limit else np.zeros(share.shape, bool)
+        return Kept(limit, *(float(np.mean((share > 0.5) & of)) for of in (wide, ~wide))), share
 
-    def _strength(self, rows: slice, soft: Floats | None) -> Floats:
-        """Of these rows, (h, W): all that was asked for, multiplied."""
+    def _strength(self, rows: slice, share: Floats | None) -> Floats:
+        """Of these rows, (h, W): all that was asked for, multiplied; without the ``share`` that is left alone."""
         strength = np.ones((rows.stop - rows.start, self.width), np.float32)
-        if soft is not None:
-            strength -= _resized(soft, strength.shape, self._box(rows, self.height / self.side, self.width / self.side))
+        if share is not None:
+            box = self._box(rows, self.height / self.side, self.width / self.side)
+            strength -= _resized(share, strength.shape, box)
         if self.mask is not None:
             strength *= to_float(_resized(self.mask, strength.shape, self._box(rows, *self.mask.shape)))
         if self.region:
@@ -308,21 +347,41 @@ def blended(before: NDArray[Any], after: NDArray[Any], strength: Floats) -> NDAr
     return to_codes(own + change, after.dtype)
 
 
-def limit_for(where: Where, radius: Floats, detail: Floats) -> float:
-    """From which blur radius on, px, blur is taken for wanted.
+def limit_for(where: Where, sharpest: float) -> float:
+    """From which blur radius on, px, blur is taken for wanted; 0 if none is.
 
     Args:
         where: "auto" and "strict" go by the photo's size, and by how sharp its sharpest parts are.
-        radius, detail: of its blocks, (h, w).
+        sharpest: their radius, px.
     """
+    if where.keep_bokeh == "off":
+        return 0.0
     if not isinstance(where.keep_bokeh, str):
         return where.keep_bokeh
+    least, share = LIMITS[where.keep_bokeh]
+    return float(max(least, share * max(where.height, where.width), TIMES * sharpest))
+
+
+def in_focus(radius: Floats, sharpest: float, most: float) -> Floats:
+    """How far each block is in focus, by its blur radius: as sharp as the photo's sharpest parts, or nearly so.
+
+    A photo that is equally soft all over has nothing in focus, nor has one whose sharpest parts are too soft for that.
+
+    Args:
+        radius: px, (h, w). sharpest, most: radii that ``SHARPEST`` and ``MOST`` of the photo's detail stay below.
+    """
+    lens = 1 - _step((sharpest - SOFT_LENS[0]) / (SOFT_LENS[1] - SOFT_LENS[0]))
+    apart = _step((most / max(sharpest, 1e-3) - APART[0]) / (APART[1] - APART[0]))
+    return lens * apart * (1 - _step((radius / max(sharpest, 1e-3) - 1) / (IN_FOCUS - 1)))
+
+
+def _radii_of(radius: Floats, detail: Floats) -> tuple[float, float]:
+    """The radii, px, that ``SHARPEST`` and ``MOST`` of the photo's detail stay below. Both (h, w), by blocks."""
     radius, detail = radius[::2, ::2], detail[::2, ::2]  # tell as much
     order = np.argsort(radius, axis=None)
     sums = np.cumsum(detail.ravel()[order] + 1e-6, dtype=np.float64)  # of a flat photo, all of it counts
-    sharpest = radius.ravel()[order[np.searchsorted(sums, SHARPEST * sums[-1])]]
-    least, share = LIMITS[where.keep_bokeh]
-    return float(max(least, share * max(where.height, where.width), TIMES * sharpest))
+    sharpest, most = (float(radius.ravel()[order[np.searchsorted(sums, s * sums[-1])]]) for s in (SHARPEST, MOST))
+    return sharpest, most
 
 
 def spread(values: Floats, light: Picture, weights: Floats, cell: float) -> Floats:

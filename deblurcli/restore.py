@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from deblurcli.arrays import Maps, Picture
 from deblurcli.backends.backend import Answer, Backend
 from deblurcli.errors import UsageError
-from deblurcli.focus import KeepBokeh, Where, blended, in_blocks, radius_map
+from deblurcli.focus import KeepBokeh, Kept, Where, blended, in_blocks, radius_map, what_to_keep
 from deblurcli.guard import is_sound
 from deblurcli.maps.block_means import Planes
 from deblurcli.parts import Part, around, at_half
@@ -69,8 +69,7 @@ class Restoration:
         repeated: tiles that came out unsound in half precision and were computed again in single.
         unrestored: tiles that stayed unsound, where the photo was left as it is.
         patterns: share of the photo where fine patterns are as they were (``patterns``).
-        bokeh: share of the photo that was left alone, being blurred wider than ``bokeh_from`` px (``focus``); 0 and 0
-            if that was not asked for, or the network does not know.
+        kept: what was left alone, being bokeh or in focus (``focus``); nothing if the network does not know.
         stretched: the mask has another shape than the photo.
         failed: the network made nothing of the photo that can be right: the result is a copy.
         hint: what might do more for this photo; said once.
@@ -86,8 +85,7 @@ class Restoration:
     repeated: int = 0
     unrestored: int = 0
     patterns: float = 0.0
-    bokeh: float = 0.0
-    bokeh_from: float = 0.0
+    kept: Kept = field(default_factory=Kept)
     stretched: bool = False
     failed: bool = False
     hint: str = ""
@@ -150,7 +148,7 @@ class Deblurrer:
         Args:
             picture: (H, W, 3) float32 RGB as displayed, nominally in [0, 1].
             maps: also return the coefficient maps, name → (C, H, W).
-            how: ``amount``, ``scales``, ``keep_bokeh``, ``mask`` and ``region``, as for ``restore``.
+            how: ``amount``, ``scales``, ``keep_bokeh``, ``keep_focus``, ``mask`` and ``region``, as for ``restore``.
 
         Returns:
             The restored picture, same shape, not clipped; with ``maps``, a pair of both.
@@ -197,6 +195,7 @@ class Deblurrer:
         progress: Progress | None = None,
         transfer: Transfer = "auto",
         keep_bokeh: KeepBokeh = "auto",
+        keep_focus: bool | None = None,
         mask: NDArray[np.uint8] | None = None,
         region: Region | None = None,
     ) -> Restoration:
@@ -217,6 +216,8 @@ class Deblurrer:
             transfer: the curve of the photo's values: "srgb", "linear", or "auto" for what its profile says.
             keep_bokeh: leave alone what is blurred wider than this radius, px; "auto" and "strict" go by the photo
                 (``focus.limit_for``), unless a mask or region says where, or the network does not know; or "off".
+            keep_focus: leave alone what is in focus (``focus.in_focus``); None does, where the network knows, unless a
+                radius, "strict", a mask or a region says what is to be restored.
             mask: (h, w) of any size, scaled to the photo: 255 restores, 0 does not.
             region: restore only here, with a soft border inside. No more is computed than that takes.
         """
@@ -226,10 +227,9 @@ class Deblurrer:
             raise UsageError(f"scales must be at least 1, not {scales}")
         spec = self.backend.spec
         height, width = photo.pixels.shape[:2]
-        if keep_bokeh == "auto" and not (mask is None and region is None):
-            keep_bokeh = "off"
-        where = Where(height, width, keep_bokeh, mask, region)
-        sized = radius_map(spec, keep_bokeh)
+        keep_bokeh, keep_focus = what_to_keep(keep_bokeh, keep_focus, not (mask is None and region is None))
+        where = Where(height, width, keep_bokeh, keep_focus is not False, mask, region)
+        sized = radius_map(spec, keep_bokeh, keep_focus)
         view = view_of(photo, transfer)
         dtype = photo.pixels.dtype if depth == "auto" else DTYPES[depth]
         # Without maps there is nothing to compute: not even a value beyond [0, 1] changes.
@@ -265,7 +265,7 @@ class Deblurrer:
             assert made is not None
             patterns = keep_patterns(photo.pixels, made, lambda codes: _seen(codes, view), amount)
             radius = found[0][sized[0].name][0] if sized else None
-            limit, bokeh = where.apply(photo.pixels, made, lambda codes: _seen(codes, view), radius, plan.covered)
+            kept = where.apply(photo.pixels, made, lambda codes: _seen(codes, view), radius, plan.covered)
             alpha = None if photo.alpha is None else as_depth(photo.alpha, dtype)
             returned = [{m.name: of_copy[m.name] for m in wanted} for of_copy in found]
             return Restoration(
@@ -277,8 +277,7 @@ class Deblurrer:
                 coarse=tuple(returned[1:]) if maps else (),
                 approximate=spec.context == "global" and max(tiles) > 1,
                 patterns=patterns,
-                bokeh=bokeh,
-                bokeh_from=limit,
+                kept=kept,
                 stretched=where.stretched,
                 repeated=sum(of_copy.count("repeated") for of_copy in faults),
                 unrestored=sum(of_copy.count("unrestored") for of_copy in faults),
@@ -304,15 +303,16 @@ class Deblurrer:
         scales: Scales = "auto",
         transfer: Transfer = "auto",
         keep_bokeh: KeepBokeh = "auto",
+        keep_focus: bool | None = None,
     ) -> list[Part]:
         """What ``restore`` makes of some regions, for a look before the whole: only what they need is computed.
 
         That is what the whole has there, but for a few code values: a network that looks far sees a little less around
-        them than in tiles. One that looks at the whole picture sees no more of it, either. What is bokeh is known from
-        a small copy of the photo, so that its borders may be a little elsewhere.
+        them than in tiles. One that looks at the whole picture sees no more of it, either. What is bokeh or in focus is
+        known from a small copy of the photo, so that its borders may be a little elsewhere.
 
         Args:
-            regions: inside the photo. amount, scales, transfer, keep_bokeh: as for ``restore``.
+            regions: inside the photo. amount, scales, transfer, keep_bokeh, keep_focus: as for ``restore``.
         """
         spec = self.backend.spec
         height, width = photo.pixels.shape[:2]
@@ -320,8 +320,9 @@ class Deblurrer:
         told = tuple(m for m in spec.maps if m.across_scales)
         plan = Plan(height, width, halo=round(GLANCE * spec.halo), multiple_of=spec.multiple_of, min_size=spec.min_size)
         copies = self._copies(photo.pixels, view, plan, scales_of(height, width, spec, scales), None)
-        where = Where(height, width, keep_bokeh)
-        kept = bool(radius_map(spec, keep_bokeh))
+        keep_bokeh, keep_focus = what_to_keep(keep_bokeh, keep_focus)
+        where = Where(height, width, keep_bokeh, keep_focus is not False)
+        kept = bool(radius_map(spec, keep_bokeh, keep_focus))
         small = (
             next((c.level for c in copies if c.codes[..., 0].size <= SMALL), len(copies) - 1) if kept else len(copies)
         )

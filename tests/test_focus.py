@@ -51,8 +51,8 @@ def told(radius: NDArray[np.floating] | float) -> Photo:
 
 
 def change(photo: Photo, **how: Any) -> NDArray[np.float32]:
-    """How much of the change of 0.1 there is in each pixel."""
-    result = Deblurrer(Knowing(), "none").restore(photo, scales=1, **how)
+    """How much of the change of 0.1 there is in each pixel; what is in focus changes, too, unless asked otherwise."""
+    result = Deblurrer(Knowing(), "none").restore(photo, scales=1, **{"keep_focus": False, **how})
     return (result.photo.pixels - photo.pixels)[..., 0] * 10
 
 
@@ -62,18 +62,62 @@ def halves(left: float, right: float) -> NDArray[np.float64]:
     return radius
 
 
+# ---- focus --------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_in_focus_stays_as_it_is() -> None:
+    """Even where the camera draws a little softly, if the rest is much softer."""
+    photo = told(halves(0.9, 5))
+    result = Deblurrer(Knowing(), "none").restore(photo, scales=1)
+    np.testing.assert_array_equal(result.photo.pixels[:, :96], photo.pixels[:, :96])
+    np.testing.assert_allclose(result.photo.pixels[:, 160:] - photo.pixels[:, 160:], 0.1, atol=1e-5)
+    assert result.kept.focus == pytest.approx(0.5, abs=0.03) and result.kept.bokeh == 0
+
+
+@pytest.mark.parametrize(
+    "radius",
+    [
+        pytest.param(np.full((192, 256), 0.9), id="equally soft"),
+        pytest.param(halves(0.9, 1.3), id="nearly so"),
+        pytest.param(halves(2.1, 5.9), id="the sharpest parts are out of focus, too"),
+    ],
+)
+def test_a_photo_without_focus_is_restored_everywhere(radius: NDArray[np.float64]) -> None:
+    np.testing.assert_allclose(change(told(radius), keep_focus=True), 1, atol=1e-4)
+
+
+def test_beside_what_is_as_sharp_as_can_be_slight_blur_is_blur() -> None:
+    done = change(told(halves(0, 0.9)), keep_focus=True)
+    np.testing.assert_allclose(done[:, 144:], 1, atol=1e-4)
+
+
+def test_whoever_says_where_has_what_is_in_focus_restored_unless_asked_for() -> None:
+    photo, left = told(halves(0.9, 5)), Region(0, 0, 192, 128)
+    assert change(photo, keep_focus=None)[:, :96].max() == 0
+    for how in ({"region": left}, {"mask": np.full((1, 1), 255, np.uint8)}, {"keep_bokeh": 8.0}):
+        assert change(photo, keep_focus=None, **how)[:, :96].min() == pytest.approx(1, abs=1e-4)
+        assert change(photo, keep_focus=True, **how)[:, :48].max() == 0
+
+
+def test_focus_is_kept_by_who_knows() -> None:
+    photo = told(halves(0.9, 5))
+    assert Deblurrer(Knowing("iniknet"), "none").restore(photo).kept.focus == 0
+    with pytest.raises(UsageError, match="iniknet does not say how wide the blur is, so that --keep-focus"):
+        Deblurrer(Knowing("iniknet"), "none").restore(photo, keep_focus=True)
+
+
 # ---- bokeh --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", [{}, {"keep_bokeh": "auto"}, {"keep_bokeh": 6.0}])
 def test_wide_blur_beside_what_is_in_focus_stays_as_it_is(how: dict[str, Any]) -> None:
     photo = told(halves(1, 20))
-    result = Deblurrer(Knowing(), "none").restore(photo, scales=1, **how)
+    result = Deblurrer(Knowing(), "none").restore(photo, scales=1, keep_focus=False, **how)
     done = (result.photo.pixels - photo.pixels)[..., 0] * 10
     np.testing.assert_allclose(done[:, :112], 1, atol=1e-4)
     np.testing.assert_array_equal(result.photo.pixels[:, 144:], photo.pixels[:, 144:])
     assert (np.diff(done.mean(axis=0)) < 0.01).all()  # one fades into the other
-    assert result.bokeh_from == 6 and result.bokeh == pytest.approx(0.5, abs=0.03)
+    assert result.kept.bokeh_from == 6 and result.kept.bokeh == pytest.approx(0.5, abs=0.03)
 
 
 def test_strict_leaves_alone_what_is_a_little_softer_than_the_subject() -> None:
@@ -106,9 +150,9 @@ def test_large_photos_may_be_blurred_wider_and_strict_leaves_more_alone() -> Non
 def test_off_restores_everything_and_asks_for_no_map() -> None:
     backend = Knowing()
     photo = told(halves(1, 20))
-    result = Deblurrer(backend, "none").restore(photo, scales=1, keep_bokeh="off")
+    result = Deblurrer(backend, "none").restore(photo, scales=1, keep_bokeh="off", keep_focus=False)
     np.testing.assert_allclose(result.photo.pixels - photo.pixels, 0.1, atol=1e-5)
-    assert not backend.asked and not result.bokeh_from and not result.maps
+    assert not backend.asked and not result.kept.bokeh_from and not result.maps
     Deblurrer(backend, "none").restore(photo, scales=1)
     assert backend.asked == {"blur_radius"}
 
@@ -117,7 +161,7 @@ def test_larger_photos_have_a_higher_limit() -> None:
     photo = told(halves(1, 20))
     wide = Photo(np.repeat(np.repeat(photo.pixels, 4, 0), 16, 1))  # 4096 px
     result = Deblurrer(Knowing(), "none").restore(wide, scales=1)
-    assert result.bokeh_from == pytest.approx(0.01 * 4096)
+    assert result.kept.bokeh_from == pytest.approx(0.01 * 4096)
 
 
 def test_a_limit_of_ones_own_is_taken_at_its_word() -> None:

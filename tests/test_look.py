@@ -17,6 +17,7 @@ import deblurcli
 from deblurcli import restore as restore_module
 from deblurcli.cli import main
 from deblurcli.evaluation.drawn import dead_leaves
+from deblurcli.focus import Kept
 from deblurcli.look.picture import CROP, GAP, write_comparison
 from deblurcli.look.places import largest_change, telling_places
 from deblurcli.look.words import noise_of, remark
@@ -89,7 +90,7 @@ def test_parts_keep_the_bokeh_that_the_whole_keeps(default: Deblurrer) -> None:
     photo = Photo(np.concatenate([LEAVES, LEAVES[::-1], *[blurred(LEAVES, 9)] * 2], axis=1))
     regions = [Region(200, 300, 96, 128), Region(200, 2300, 160, 160), Region(0, 1500, 96, 96)]
     whole = default.restore(photo, keep_bokeh=9.0)
-    assert 0.3 < whole.bokeh < 0.7
+    assert 0.3 < whole.kept.bokeh < 0.7
     parts = default.parts(photo, regions, keep_bokeh=9.0)
     for part in parts:
         difference = np.abs(part.after.astype(int) - whole.photo.pixels[part.region.slices])
@@ -191,14 +192,16 @@ def test_nothing_is_said_of_clear_changes_and_of_what_nobody_can_tell() -> None:
 
 def test_a_soft_background_is_the_reason_only_where_it_is_most_of_the_photo() -> None:
     left = "the soft background was left alone (--keep-bokeh off restores it)"
-    assert remark(LEAVES, LEAVES, 1.0, bokeh=0.6) == f"hardly changed: {left}"
-    assert remark(LEAVES, LEAVES, 1.0, bokeh=0.07) == f"hardly changed: the photo is in focus; {left}"
-    assert remark(LEAVES, LEAVES, 1.0, bokeh=0.01) == "hardly changed: the photo is in focus"
+    assert remark(LEAVES, LEAVES, 1.0, Kept(bokeh=0.6)) == f"hardly changed: {left}"
+    assert remark(LEAVES, LEAVES, 1.0, Kept(bokeh=0.07)) == f"hardly changed: the photo is in focus; {left}"
+    assert remark(LEAVES, LEAVES, 1.0, Kept(bokeh=0.01)) == "hardly changed: the photo is in focus"
+    kept = remark(LEAVES, LEAVES, 1.0, Kept(focus=0.6))
+    assert kept.startswith("hardly changed: most of the photo is in focus") and "--no-keep-focus" in kept
     # A small part that is in focus is what was not left alone.
     photo = np.concatenate([LEAVES[:, :160], blurred(LEAVES, 25)[:, 160:480]], axis=1)
     after = photo.copy()
     after[:, :160] = np.minimum(after[:, :160], 254) + np.uint8(1)
-    assert remark(photo, after, 1.0, bokeh=0.4) == f"hardly changed: the photo is in focus; {left}"
+    assert remark(photo, after, 1.0, Kept(bokeh=0.4)) == f"hardly changed: the photo is in focus; {left}"
 
 
 def test_nothing_at_all_in_the_part_that_was_chosen() -> None:
@@ -206,9 +209,9 @@ def test_nothing_at_all_in_the_part_that_was_chosen() -> None:
         "nothing changed: the part you chose has nothing to sharpen"
     )
     same = LEAVES.astype(np.uint16) * 257
-    assert "--keep-bokeh leaves it alone" in remark(LEAVES, same, 1.0, bokeh=0.2, everywhere=False)
+    assert "--keep-bokeh leaves it alone" in remark(LEAVES, same, 1.0, Kept(bokeh=0.2), everywhere=False)
     same[-1, 3] += 300  # in the last row, which places to look at leave out
-    assert remark(LEAVES, same, 1.0, bokeh=0.2, everywhere=False) == ""
+    assert remark(LEAVES, same, 1.0, Kept(bokeh=0.2), everywhere=False) == ""
 
 
 def test_grain_is_measured() -> None:

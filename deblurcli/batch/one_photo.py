@@ -44,6 +44,7 @@ class Options:
 
     amount: float = 1.0
     keep_bokeh: KeepBokeh = "auto"
+    keep_focus: bool | None = None
     mask: Mask | None = None
     region: Area | None = None
     tile: Literal["auto", "none"] | int = "auto"
@@ -229,6 +230,7 @@ def _restore(
             progress=progress,
             transfer=options.transfer,
             keep_bokeh=options.keep_bokeh,
+            keep_focus=options.keep_focus,
             mask=options.mask and options.mask.values,
             region=region,
         )
@@ -240,7 +242,7 @@ def _restore(
             )
         row = _about(deblurrer, options, photo, result)
         everywhere = options.mask is None and options.region is None
-        row["remark"] = remark(photo.pixels, result.photo.pixels, options.amount, result.bokeh, everywhere)
+        row["remark"] = remark(photo.pixels, result.photo.pixels, options.amount, result.kept, everywhere)
         said = _description(deblurrer, job, options, result, source)
         if options.comparison:
             title = f"{job.source.name}   {deblurrer}   amount {options.amount:g}"
@@ -286,8 +288,9 @@ def _about(deblurrer: Deblurrer, options: Options, photo: Photo, result: Restora
         "device": backend.device,
         "precision": backend.precision,
         "amount": options.amount,
-        "keep_bokeh": round(result.bokeh_from, 2) or None,
-        "bokeh": round(result.bokeh, 4),
+        "keep_bokeh": round(result.kept.bokeh_from, 2) or None,
+        "bokeh": round(result.kept.bokeh, 4),
+        "focus": round(result.kept.focus, 4),
         "mask": options.mask and options.mask.name,
         "region": options.region and options.region.text,
         "width": width,
@@ -315,8 +318,8 @@ def _description(deblurrer: Deblurrer, job: Job, options: Options, result: Resto
     """What was done to a photo, for its metadata. EXIF text is ASCII. ``source`` is its file on this machine."""
     backend = deblurrer.backend
     text = f"deblur {__version__}: {str(deblurrer).replace(' · ', ', ')}, amount {options.amount:g}"
-    if result.bokeh_from:
-        text += f", bokeh kept from {result.bokeh_from:.3g} px"
+    if result.kept.bokeh_from:
+        text += f", bokeh kept from {result.kept.bokeh_from:.3g} px"
     if options.mask:
         text += f", mask {options.mask.sum}"
     if options.region:

@@ -74,8 +74,8 @@ def inspect(
     began = time.perf_counter()
     with TemporaryDirectory() as files:
         scale = page_scale(height, width, spec.maps, scales_of(height, width, spec, scales))
-        how = {"tile": tile, "scales": scales, "maps_scale": scale, "maps_folder": Path(files), "keep_bokeh": "off"}
-        result = deblurrer.restore(read, maps=True, **how)
+        how = {"tile": tile, "scales": scales, "maps_scale": scale, "maps_folder": Path(files)}
+        result = deblurrer.restore(read, maps=True, keep_bokeh="off", keep_focus=False, **how)
         seconds = time.perf_counter() - began
         settings = {
             "photo": f"{photo.name}, {width} × {height} px, {read.depth} bits per channel",

@@ -161,6 +161,6 @@ class Log:
 def _line(row: dict[str, Any]) -> str:
     tiles = f"{row['tiles']} tile{'s' * (row['tiles'] != 1)}"
     how = " · ".join(row[key] for key in ("network", "weights", "backend", "device", "precision"))
-    kept = f" · bokeh kept in {row['bokeh']:.0%}" if row["bokeh"] >= 0.01 else ""
+    kept = "".join(f" · {what} kept in {row[what]:.0%}" for what in ("bokeh", "focus") if row[what] >= 0.01)
     remark = f": {row['remark']}" if row["remark"] else ""
     return f"{row['output']}  ({how} · {tiles} · {row['seconds']:.1f} s{kept}){remark}"

@@ -39,6 +39,14 @@ def keep_bokeh_option(default: str) -> Callable[[Any], Any]:
     )
 
 
+keep_focus_option = click.option(
+    "--keep-focus/--no-keep-focus",
+    default=None,
+    help="Leave what is in focus as it is: the sharpest parts of a photo, if the rest is much softer. --no-keep-focus "
+    "sharpens them, too.  [default: on; off with --mask, --region, --keep-bokeh strict or PX]",
+)
+
+
 class Spoken(click.Command):
     """A command that knows options whose value may be left out: ``--keep-bokeh photo.jpg`` is told by what comes next.
 

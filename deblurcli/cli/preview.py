@@ -12,7 +12,14 @@ import click
 
 from deblurcli.cli.defaults import profile_option
 from deblurcli.cli.messages import say, warn
-from deblurcli.cli.options import SCALES_HELP, Spoken, amount_option, keep_bokeh_option, network_options
+from deblurcli.cli.options import (
+    SCALES_HELP,
+    Spoken,
+    amount_option,
+    keep_bokeh_option,
+    keep_focus_option,
+    network_options,
+)
 from deblurcli.cli.values import LocalPath, ScalesType
 
 if TYPE_CHECKING:
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--scales", type=ScalesType(), default="auto", help=SCALES_HELP)
 @amount_option
 @keep_bokeh_option("auto")
+@keep_focus_option
 @click.option("--no-open", is_flag=True, help="Only write the picture, and open no viewer.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing picture. Originals are never replaced.")
 @profile_option
@@ -47,6 +55,7 @@ def preview(
     scales: Scales,
     amount: float,
     keep_bokeh: KeepBokeh,
+    keep_focus: bool | None,
     no_open: bool,
     overwrite: bool,
     quiet: bool,
@@ -83,7 +92,8 @@ def preview(
         read = read_photo(photo)
         deblurrer = loading.result()
     places = telling_places(read.pixels)
-    parts = deblurrer.parts(read, [region for _, region in places], amount=amount, scales=scales, keep_bokeh=keep_bokeh)
+    how = {"amount": amount, "scales": scales, "keep_bokeh": keep_bokeh, "keep_focus": keep_focus}
+    parts = deblurrer.parts(read, [region for _, region in places], **how)
     pairs = [about_part(name, part) for (name, _), part in zip(places, parts, strict=True)]
     pairs.sort(key=lambda pair: -pair.before.size)
     title = f"{photo.name}   {deblurrer}   amount {amount:g}"

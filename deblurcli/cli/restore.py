@@ -116,7 +116,7 @@ def _run(pipe: Pipe, settings: dict[str, Any]) -> int:
 
     spec = choose_network(settings["network"], settings["weights"])
     options = _options(settings, spec)
-    radius_map(spec, options.keep_bokeh)  # which there has to be, or no photo can be restored
+    radius_map(spec, options.keep_bokeh, options.keep_focus)  # which there has to be, or no photo can be restored
     tag = tag_of(spec, settings["weights"])
     precision = chosen_precision(settings["precision"])
     common = {"network": spec.name, "weights": tag, "precision": precision, "amount": options.amount}

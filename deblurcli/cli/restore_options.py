@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from deblurcli.cli.defaults import profile_option
-from deblurcli.cli.options import SCALES_HELP, Spoken, amount_option, keep_bokeh_option
+from deblurcli.cli.options import SCALES_HELP, Spoken, amount_option, keep_bokeh_option, keep_focus_option
 from deblurcli.cli.sections import ENGINE, EVERYDAY, FILES, LOOK, MANY, WHERE, Sectioned, all_of
 from deblurcli.cli.values import AreaType, FormatType, LocalPath, Number, ScalesType, ShardType, TileType, Word, is_gone
 from deblurcli.errors import UsageError
@@ -115,6 +115,7 @@ def where_options(command: Any) -> Any:
     return all_of(
         command,
         keep_bokeh_option("auto, or off with --mask or --region"),
+        keep_focus_option,
         click.option(
             "--mask",
             type=LocalPath(path_type=Path),

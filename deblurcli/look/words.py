@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deblurcli.focus import Kept
 from deblurcli.look.picture import Pair, pair
 from deblurcli.look.places import BLOCK, STRIP, change_by_block, contrasts, strips
 from deblurcli.parts import Part
@@ -32,6 +33,10 @@ BAND = 512
 
 LEFT = "the soft background was left alone (--keep-bokeh off restores it)"
 
+IN_FOCUS = "most of the photo is in focus and was left alone (--no-keep-focus sharpens it, too)"
+
+NOTHING = Kept()
+
 FLAT = 1 / 255
 """Contrast, as a root mean square, of what has nothing to sharpen."""
 
@@ -51,34 +56,36 @@ def about_part(name: str, part: Part) -> Pair:
 
 
 def remark(
-    before: NDArray[Any], after: NDArray[Any], amount: float, bokeh: float = 0.0, everywhere: bool = True
+    before: NDArray[Any], after: NDArray[Any], amount: float, kept: Kept = NOTHING, everywhere: bool = True
 ) -> str:
     """Why little was done to a photo, in a few words; nothing where much was done, or where nobody can tell.
 
     Args:
         before, after: codes (H, W, 3) of whatever depths. amount: how much of the network's change is in ``after``.
-        bokeh: share of the photo that was left alone. everywhere: neither a mask nor a region said where.
+        kept: what was left alone. everywhere: neither a mask nor a region said where.
     """
     changes = change_by_block(before, after)
     if amount == 0 or not changes.size:
         return ""
     if not everywhere:
-        why = "is flat, or so soft that --keep-bokeh leaves it alone" if bokeh else "has nothing to sharpen"
+        why = "is flat, or so soft that --keep-bokeh leaves it alone" if kept.bokeh else "has nothing to sharpen"
         return "" if _differs(before, after) else f"nothing changed: the part you chose {why}"
     if np.quantile(changes, 0.95) > amount * HARDLY:
         return ""
     fine, wide = contrasts(before)
     if wide.mean() < FLAT**2:
         return ""
-    if bokeh > MOSTLY:
+    if kept.bokeh > MOSTLY:
         return f"hardly changed: {LEFT}"
+    left = f"; {LEFT}" if kept.bokeh > BOKEH else ""
+    if kept.focus > MOSTLY:
+        return f"hardly changed: {IN_FOCUS}{left}"
     if changes.any():  # what was left alone says nothing about the rest
         fine, wide = fine[changes > 0], wide[changes > 0]
     noise = noise_of(before)
     if noise > NOISY:
         return "hardly changed: too noisy to tell blur from grain"
     share = (fine.mean() - 6 * noise**2) / wide.mean()  # a second difference of independent values: six variances
-    left = f"; {LEFT}" if bokeh > BOKEH else ""
     why = ": the photo is in focus" if share > SHARP else ": blurred more than can be undone" if share < SOFT else ""
     return f"hardly changed{why}{left}" if why or left else ""
 

@@ -70,7 +70,15 @@ class Number(click.ParamType):
         self.fail(f"'{value}' is not a {kind} {least}{most}, such as {self.example}", param, ctx)
 
 
-class TileType(click.ParamType):
+class Spelled(click.ParamType):
+    """A value that is shown in ``--help`` as its type is named: its words are written small, as people type them."""
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """The name; click would write it in capitals. Versions before 8.2 know no ``ctx``."""
+        return self.name
+
+
+class TileType(Spelled):
     """auto, none, or a number of pixels."""
 
     name = "auto|none|PX"
@@ -86,7 +94,7 @@ class TileType(click.ParamType):
         self.fail(f"must be a number of pixels such as 512, or auto or none, not '{value}'", param, ctx)
 
 
-class ScalesType(click.ParamType):
+class ScalesType(Spelled):
     """auto, or a number of sizes."""
 
     name = "auto|N"
@@ -100,7 +108,7 @@ class ScalesType(click.ParamType):
         self.fail(f"must be a number of sizes such as 3, or auto, not '{value}'", param, ctx)
 
 
-class BokehType(click.ParamType):
+class BokehType(Spelled):
     """auto, strict, off, or a blur radius in pixels."""
 
     name = "auto|strict|off|PX"

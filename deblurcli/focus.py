@@ -62,7 +62,7 @@ MOST = 0.9
 """Of the photo's detail is no more blurred than that."""
 
 CELL = 5.0
-"""Half the side of the windows, in limits."""
+"""Half the side of the windows, in limits; for what is in focus, in the least one."""
 
 DETAIL = 4 / 255
 """Contrast of neighbouring blocks at which the radius is half trusted."""
@@ -315,10 +315,11 @@ class Where:
         focus = in_focus(radius, sharpest, most) if self.keep_focus else np.zeros_like(radius)
         if not (bokeh.any() or focus.any()):
             return Kept(limit), None
-        share = spread(np.maximum(bokeh, focus), light, detail, CELL * (limit or LIMITS["auto"][0]) / side)
-        share = _step((share - 0.1) / 0.8)
-        wide = radius > limit if limit else np.zeros(share.shape, bool)
-        return Kept(limit, *(float(np.mean((share > 0.5) & of)) for of in (wide, ~wide))), share
+        shares = [
+            _step((spread(of, light, detail, CELL * reach / side) - 0.1) / 0.8) if of.any() else of
+            for of, reach in ((bokeh, limit), (focus, LIMITS["auto"][0]))
+        ]
+        return Kept(limit, *(float(np.mean(share > 0.5)) for share in shares)), np.maximum(*shares)
 
     def _strength(self, rows: slice, share: Floats | None) -> Floats:
         """Of these rows, (h, W): all that was asked for, multiplied; without the ``share`` that is left alone."""

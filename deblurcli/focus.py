@@ -61,6 +61,9 @@ some degree, and altogether."""
 MOST = 0.9
 """Of the photo's detail is no more blurred than that."""
 
+UNSEEN = 0.8
+"""Blur radius, px, below which nothing looks softer than anything else."""
+
 CELL = 5.0
 """Half the side of the windows, in limits; for what is in focus, in the least one."""
 
@@ -366,13 +369,13 @@ def limit_for(where: Where, sharpest: float) -> float:
 def in_focus(radius: Floats, sharpest: float, most: float) -> Floats:
     """How far each block is in focus, by its blur radius: as sharp as the photo's sharpest parts, or nearly so.
 
-    A photo that is equally soft all over has nothing in focus, nor has one whose sharpest parts are too soft for that.
+    A photo about equally soft all over has nothing in focus, nor has one whose sharpest parts are too soft for that.
 
     Args:
         radius: px, (h, w). sharpest, most: radii that ``SHARPEST`` and ``MOST`` of the photo's detail stay below.
     """
     lens = 1 - _step((sharpest - SOFT_LENS[0]) / (SOFT_LENS[1] - SOFT_LENS[0]))
-    apart = _step((most / max(sharpest, 1e-3) - APART[0]) / (APART[1] - APART[0]))
+    apart = _step((most / max(sharpest, UNSEEN) - APART[0]) / (APART[1] - APART[0]))
     return lens * apart * (1 - _step((radius / max(sharpest, 1e-3) - 1) / (IN_FOCUS - 1)))
 
 

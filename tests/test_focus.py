@@ -79,6 +79,7 @@ def test_what_is_in_focus_stays_as_it_is() -> None:
     [
         pytest.param(np.full((192, 256), 0.9), id="equally soft"),
         pytest.param(halves(0.9, 1.3), id="nearly so"),
+        pytest.param(halves(0.2, 1.1), id="nearly sharp"),
         pytest.param(halves(2.1, 5.9), id="the sharpest parts are out of focus, too"),
     ],
 )

@@ -13,7 +13,7 @@ from deblurcli.look.places import BLOCK, STRIP, change_by_block, contrasts, stri
 from deblurcli.parts import Part
 from deblurcli.photo.transfer import to_float
 
-HARDLY = 1.2 / 255
+HARDLY = 0.8 / 255
 """Mean change, 1.0 is white, that 95 % of a photo stay below of which people see no difference."""
 
 CLIPPED = 0.02

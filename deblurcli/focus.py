@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil, floor, log
 from pathlib import Path
@@ -288,18 +288,32 @@ class Where:
                 after[rows] = blended(before[rows], after[rows], strength)
         return kept
 
-    def in_parts(self, light: Picture, radius: Floats, regions: Sequence[Region]) -> list[Floats]:
+    def in_parts(
+        self, light: Picture, radius: Floats, regions: Sequence[Region], near: Sequence[tuple[Picture, Floats]]
+    ) -> list[Floats]:
         """How strongly regions of the photo are restored, (h, w) each, by the blur radius of a small copy of it.
 
         Args:
             light: the photo as shown, in blocks of ``side`` px.
             radius: px of the photo, (H, W) or in blocks that are as large or larger by a power of two.
+            near: the regions themselves as shown, and their blur radius, in blocks of ``side`` px: a small copy does
+                not tell what is in focus from what nearly is.
         """
+        where = self
         if radius.shape != (self.height, self.width):
             times = round(light.shape[0] / radius.shape[0])
             radius = radius.repeat(times, 0).repeat(times, 1)[: light.shape[0], : light.shape[1]]
-        _, share = self._kept(light, radius, None)
-        return [self._strength(region.slices[0], share)[:, region.slices[1]] for region in regions]
+            where = replace(self, keep_focus=False)
+        _, share = where._kept(light, radius, None)
+        strengths = [self._strength(region.slices[0], share)[:, region.slices[1]] for region in regions]
+        if self.keep_focus and not where.keep_focus:
+            _, most = _radii_of(radius, _detail(light))
+            seen = [(shown, _detail(shown), own) for shown, own in near]
+            sharpest, _ = _radii_of(*(np.concatenate([s[k].ravel() for s in seen]) for k in (2, 1)))
+            for strength, (shown, detail, own) in zip(strengths, seen, strict=True):
+                focus = self._whole(in_focus(own, sharpest, most), shown, detail, LIMITS["auto"][0])
+                np.minimum(strength, 1 - _resized(focus, strength.shape), out=strength)
+        return strengths
 
     def _kept(self, light: Picture, radius: Floats, known: Region | None) -> tuple[Kept, Floats | None]:
         """What is left alone, and how much of each block, (h, w); None if nothing is."""
@@ -312,17 +326,18 @@ class Where:
             (top, left), (bottom, right) = (-(-known.top // side), -(-known.left // side)), (known.bottom, known.right)
             trusted[top : -(-bottom // side), left : -(-right // side)] = 1
             detail *= trusted
-        sharpest, most = _radii_of(radius, detail)
+        sharpest, most = _radii_of(radius[::2, ::2], detail[::2, ::2])  # tell as much
         limit = limit_for(self, sharpest)
         bokeh = _step((radius / limit - 1) / (FADE - 1)) if limit else np.zeros_like(radius)
         focus = in_focus(radius, sharpest, most) if self.keep_focus else np.zeros_like(radius)
         if not (bokeh.any() or focus.any()):
             return Kept(limit), None
-        shares = [
-            _step((spread(of, light, detail, CELL * reach / side) - 0.1) / 0.8) if of.any() else of
-            for of, reach in ((bokeh, limit), (focus, LIMITS["auto"][0]))
-        ]
+        shares = [self._whole(of, light, detail, reach) for of, reach in ((bokeh, limit), (focus, LIMITS["auto"][0]))]
         return Kept(limit, *(float(np.mean(share > 0.5)) for share in shares)), np.maximum(*shares)
+
+    def _whole(self, share: Floats, light: Picture, detail: Floats, limit: float) -> Floats:
+        """A share of each block, made whole."""
+        return _step((spread(share, light, detail, CELL * limit / self.side) - 0.1) / 0.8) if share.any() else share
 
     def _strength(self, rows: slice, share: Floats | None) -> Floats:
         """Of these rows, (h, W): all that was asked for, multiplied; without the ``share`` that is left alone."""
@@ -380,8 +395,7 @@ def in_focus(radius: Floats, sharpest: float, most: float) -> Floats:
 
 
 def _radii_of(radius: Floats, detail: Floats) -> tuple[float, float]:
-    """The radii, px, that ``SHARPEST`` and ``MOST`` of the photo's detail stay below. Both (h, w), by blocks."""
-    radius, detail = radius[::2, ::2], detail[::2, ::2]  # tell as much
+    """The radii, px, that ``SHARPEST`` and ``MOST`` of the detail stay below. Both are by blocks, of one shape."""
     order = np.argsort(radius, axis=None)
     sums = np.cumsum(detail.ravel()[order] + 1e-6, dtype=np.float64)  # of a flat photo, all of it counts
     sharpest, most = (float(radius.ravel()[order[np.searchsorted(sums, s * sums[-1])]]) for s in (SHARPEST, MOST))

@@ -350,7 +350,11 @@ class Deblurrer:
                 light = to_float(copy.codes)
         if kept and light is None:
             light = in_blocks(photo.pixels, where.side, lambda codes: _seen(codes, view))
-        strengths = [None] * len(regions) if light is None else where.in_parts(light, radius, regions)
+        strengths: Sequence[NDArray[np.float32] | None] = [None] * len(regions)
+        if light is not None:
+            shown = [in_blocks(photo.pixels[r.slices], where.side, lambda codes: _seen(codes, view)) for r in regions]
+            own = [in_blocks(made[r.slices][..., 3:4], where.side, to_float)[..., 0] for r in regions]
+            strengths = where.in_parts(light, radius, regions, list(zip(shown, own, strict=True)))
         return [
             self._part(photo.pixels[region.slices], made[region.slices], region, strength, view, amount)
             for region, strength in zip(regions, strengths, strict=True)

@@ -100,6 +100,20 @@ def test_parts_keep_the_bokeh_that_the_whole_keeps(default: Deblurrer) -> None:
     assert np.abs(restored.after.astype(int) - restored.before).mean() > 2
 
 
+def test_parts_keep_the_focus_that_the_whole_keeps(default: Deblurrer) -> None:
+    # Too large for slight blur to be seen in the copy that tells wide blur.
+    photo = Photo(np.concatenate([*[blurred(LEAVES, 0.6)] * 2, *[blurred(LEAVES, 5)] * 2], axis=1))
+    regions = [Region(208, 304, 96, 128), Region(208, 2304, 160, 160)]
+    whole = default.restore(photo)
+    assert 0.3 < whole.kept.focus < 0.7
+    focus, soft = default.parts(photo, regions)
+    for part in (focus, soft):
+        difference = np.abs(part.after.astype(int) - whole.photo.pixels[part.region.slices])
+        assert difference.mean() < 1
+    assert np.abs(focus.after.astype(int) - focus.before).mean() < 0.3
+    assert np.abs(soft.after.astype(int) - soft.before).mean() > 2
+
+
 @pytest.mark.parametrize("kind", ["gray", "16 bit", "linear"])
 def test_parts_of_other_photos(default: Deblurrer, soft: Photo, kind: str) -> None:
     pixels = soft.pixels[:200, 500:800]

@@ -138,7 +138,8 @@ def behind_picture(file: BinaryIO, scan: int) -> Behind | None:
 def holds_video(file: BinaryIO, scan: int) -> bool:
     """Whether a video follows, as phones append it, whatever the metadata say of that."""
     with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-        return bool(_VIDEO.search(data, scan))
+        # Not in the picture itself: an expression takes four times as long to find nothing as ``find`` its end.
+        return bool(_VIDEO.search(data, max(data.find(END_OF_IMAGE, scan), scan)))
 
 
 def with_end(path: Path, file: BinaryIO, scan: int) -> BinaryIO:

@@ -54,12 +54,12 @@ IN_FOCUS = 3.0
 SOFT_LENS = 1.0, 2.0
 """Radius in px of the sharpest parts up to which they are taken to be in focus, and from which on they are not."""
 
-APART = 1.5, 2.5
-"""So many times the radius of the sharpest parts does most of the photo have to be blurred, for them to be in focus to
-some degree, and altogether."""
+APART = 2.0, 3.0
+"""So many times as wide as the sharpest parts must the softest be blurred, for the former to be in focus in part, and
+altogether. In photos equally blurred all over, the network finds up to twice as much in one place as in another."""
 
-MOST = 0.9
-"""Of the photo's detail is no more blurred than that."""
+MOST = 0.8
+"""The softest parts: so large a share of the photo's detail is less blurred."""
 
 UNSEEN = 0.8
 """Blur radius, px, below which nothing looks softer than anything else."""

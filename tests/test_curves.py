@@ -91,7 +91,8 @@ def test_pq_beyond_what_is_shown_hardly_changes() -> None:
         def run(self, picture: Picture, maps: Wanted = False, statistics: Any = ()) -> Answer:
             return Answer(picture - np.float32(0.001), {})
 
-    restored = Deblurrer(Darker(), "none").restore(Photo(codes, cicp=(9, 16)), keep_bokeh="off", keep_focus=False).photo.pixels
+    photo = Photo(codes, cicp=(9, 16))
+    restored = Deblurrer(Darker(), "none").restore(photo, keep_bokeh="off", keep_focus=False).photo.pixels
     assert np.abs(restored.astype(int) - codes).max() < 200
 
 

@@ -307,7 +307,7 @@ class Where:
         _, share = where._kept(light, radius, None)
         strengths = [self._strength(region.slices[0], share)[:, region.slices[1]] for region in regions]
         if self.keep_focus and not where.keep_focus:
-            _, most = _radii_of(radius, _detail(light))
+            _, most = _radii_of(radius[::2, ::2], _detail(light)[::2, ::2])
             seen = [(shown, _detail(shown), own) for shown, own in near]
             sharpest, _ = _radii_of(*(np.concatenate([s[k].ravel() for s in seen]) for k in (2, 1)))
             for strength, (shown, detail, own) in zip(strengths, seen, strict=True):

@@ -308,8 +308,8 @@ class Deblurrer:
         """What ``restore`` makes of some regions, for a look before the whole: only what they need is computed.
 
         That is what the whole has there, but for a few code values: a network that looks far sees a little less around
-        them than in tiles. One that looks at the whole picture sees no more of it, either. What is bokeh or in focus is
-        known from a small copy of the photo, so that its borders may be a little elsewhere.
+        them than in tiles. One that looks at the whole picture sees no more of it, either. What is bokeh is known from
+        a small copy of the photo, what is in focus from the regions alone: borders may be a little elsewhere.
 
         Args:
             regions: inside the photo. amount, scales, transfer, keep_bokeh, keep_focus: as for ``restore``.

@@ -29,6 +29,8 @@ from deblurcli.photo.transfer import to_codes, to_float
 from deblurcli.weights.checkpoint import Header, save_checkpoint
 from deblurcli.weights.store import find
 
+QUALITY = 89  # of JPEG files: colours at half the size, and half a megabyte for each megapixel, as cameras write them
+
 
 def calibration(device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> float:
     """What a device can do: GFLOP/s (two per multiply-add) of a 3×3 convolution 64 → 64, channels-last.
@@ -139,8 +141,8 @@ def measure_preview(case: Case, repeats: int) -> dict[str, Any]:
     """Makes the preview of a photo ``repeats`` times, each in a process of its own; photos of 8 bits are JPEG files.
 
     Returns:
-        What ran, ``seconds`` of each whole command, program start included, ``processor``, those of all cores together,
-        and the largest memory of a process.
+        What ran, how large the photo's file is, ``seconds`` of each whole command, program start included,
+        ``processor``, those of all cores together, and the largest memory of a process.
 
     Raises:
         WeightsError: there are no such weights. UsageError: this cannot be combined. DeblurError: a run failed.
@@ -163,9 +165,10 @@ def measure_preview(case: Case, repeats: int) -> dict[str, Any]:
             seconds.append(round(time.perf_counter() - began, 2))
             processor.append(round(usage.ru_utime + usage.ru_stime, 2))
             peaks.append(round(peak))
+        size = source.stat().st_size
     return {
         **{"command": "preview", "network": case.network, "options": " ".join(case.options)},
-        **{"width": width, "height": height, "depth": case.depth},
+        **{"width": width, "height": height, "depth": case.depth, "file MB": round(size / 1e6, 1)},
         **{"seconds": seconds, "processor": processor, "peak MB": max(peaks)},
     }
 
@@ -246,12 +249,13 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 def markdown_of_previews(rows: list[dict[str, Any]]) -> str:
     """What ``measure_preview`` returned, as a table."""
-    lines = ["| network | options | megapixels | in all, s | of all cores, s | peak GB |", "|---" * 6 + "|"]
+    headings = ["network", "options", "megapixels", "MB of the file", "in all, s", "of all cores, s", "peak GB"]
+    lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
     for row in rows:
         seconds, processor = (statistics.median(row[kind]) for kind in ("seconds", "processor"))
         size = f"{row['width'] * row['height'] / 1e6:.1f}, {row['depth']} bit"
         peak = f"{row['peak MB'] / 1000:.2f}"
-        cells = [row["network"], row["options"], size, f"{seconds:.1f}", f"{processor:.1f}", peak]
+        cells = [row["network"], row["options"], size, str(row["file MB"]), f"{seconds:.1f}", f"{processor:.1f}", peak]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -262,4 +266,4 @@ def _write_photo(path: Path, height: int, width: int, depth: int) -> None:
     block = resize(coarse, 4)[0].permute(1, 2, 0).numpy()
     codes = to_codes(block, np.uint16 if depth == 16 else np.uint8)
     tiles = np.tile(codes, (height // 256 + 1, width // 256 + 1, 1))
-    write_photo(path, Photo(tiles[:height, :width]))
+    write_photo(path, Photo(tiles[:height, :width]), quality=QUALITY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from pkgutil import iter_modules
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from deblurcli import networks
 from deblurcli.networks.build import build_network
 from deblurcli.networks.iniknet_fast import INIKNetFast, every_other, inverse_filter, phases
 from deblurcli.networks.spec import network_spec
+from deblurcli.scales import add_doubled, mean_of_squares
 
 torch.manual_seed(0)
 
@@ -62,9 +64,9 @@ def test_atoms_are_balanced() -> None:
 
 
 def naive(network: INIKNetFast, x: Tensor) -> Tensor:
-    """The docstring's formula, one pixel's inverse kernel at a time, for a single level."""
+    """What the docstring's formula adds, one pixel's inverse kernel at a time, for a single level."""
     maps = network(x, maps=True).maps
-    restored = x.clone()
+    change = torch.zeros_like(x)
     for nth, (size, atoms) in enumerate(zip(network.sizes, network.dictionary(), strict=True)):
         reach = size // 2
         padded = F.pad(x, (reach,) * 4, mode="reflect")
@@ -72,16 +74,19 @@ def naive(network: INIKNetFast, x: Tensor) -> Tensor:
             for column in range(x.shape[3]):
                 kernel = torch.einsum("n,nij->ij", maps["omega"][0, :, row, column], atoms[:, 0])
                 seen = padded[0, :, row : row + size, column : column + size]
-                change = (seen * kernel).sum((1, 2)) * maps["mu"][0, nth + 1, row, column]
-                restored[0, :, row, column] += change
-    return restored
+                change[0, :, row, column] += (seen * kernel).sum((1, 2)) * maps["mu"][0, nth + 1, row, column]
+    return change
 
 
-def test_equals_the_naive_formula() -> None:
+def test_equals_the_naive_formula_with_colours_at_half_the_size() -> None:
     network = randomised(levels=1, sizes=(3, 5))
     x = torch.rand(1, 3, 32, 40)
     with torch.no_grad():
-        torch.testing.assert_close(network(x).picture, naive(network, x), atol=1e-5, rtol=0)
+        restored, change = (t[0].movedim(0, 2).numpy() for t in (network(x).picture, naive(network, x)))
+    light = np.repeat(change @ np.array([[0.299], [0.587], [0.114]], np.float32), 3, axis=2)
+    expected = add_doubled(x[0].movedim(0, 2).numpy() + light, mean_of_squares(change - light))
+    assert np.abs(change - light).max() > 0.1
+    np.testing.assert_allclose(restored, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("exporting", [False, True])

@@ -7,8 +7,8 @@ kernels to apply to the blurred picture itself::
 
 y is the photo, y↓l the photo averaged down l times, v_n^r atom n drawn on an r × r grid, ω^l_n(p) how strongly that
 atom is applied, μ_{l,r}(p) ≥ 0 how much each kernel size is used (at each level they sum to 1 with the null kernel's μ,
-which does nothing), and ↑ brings the three colours back to full size. What differs from INIKNet, and what it costs or
-saves:
+which does nothing), and ↑ brings the three colours back to full size. In what is added, colours are averaged over 2 × 2
+pixels, brightness is not. What differs from INIKNet, and what it costs or saves:
 
 * **Half-resolution predictor.** Pixel-unshuffled input, an encoder-decoder at 1/2, 1/4 and 1/8: 45 k multiply-adds
   per pixel instead of 1,140 k (U-Net and bi-LSTMs at three scales). Blur size varies slowly, so little is lost;
@@ -31,6 +31,8 @@ saves:
   blur is seen better there; ``scales`` makes one change of both), and κ(p), which share of the change the colours take
   (a compressed photo's colours are blotches, which no inverse kernel tells from detail). They start at ½ and 1, as
   weights that know nothing of them do.
+* **Colours change at half the size.** Cameras see each of them at every other pixel, and JPEG keeps them so: finer ones
+  are guesses, and sharpened they are coloured speckle. Brightness changes at full size.
 * Zero padding in the predictor (15 % faster than reflection, and its features may know where the border is), reflection
   where the picture itself is filtered (no dark rims).
 """
@@ -189,13 +191,13 @@ class INIKNetFast(nn.Module):
                     change = torch.addcmul(change, mu[:, nth : nth + 1], response)
             if all_maps:
                 mus.append(mu)
-        chroma = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
         light = (change * change.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-        restored = x.float() + (light + chroma * (change - light))
+        colours = doubled(chroma * F.avg_pool2d(change - light, 2))
+        restored = x.float() + (light + colours)
         if log_radius is None:
             return Restored(restored, trust=trust)
         # The head predicts log(1 + radius): equal steps of it are equally visible steps of blur.
-        log_radius = F.softplus(F.interpolate(log_radius, scale_factor=2, mode="bilinear"))
+        log_radius = F.softplus(doubled(log_radius))
         radius = {"blur_radius": torch.expm1(log_radius)}
         if not all_maps:
             return Restored(restored, radius, trust=trust)
@@ -205,7 +207,7 @@ class INIKNetFast(nn.Module):
             full = omegas[:1] + [F.interpolate(o, scale_factor=2.0**level) for level, o in enumerate(omegas) if level]
             found["omega"] = torch.cat(full, 1)
         found |= size_maps(found["mu"], self.kernel_sizes)
-        found |= {"coarse_trust": F.interpolate(trust, scale_factor=2), "chroma": chroma}
+        found |= {"coarse_trust": F.interpolate(trust, scale_factor=2), "chroma": doubled(chroma)}
         return Restored(restored, found | radius, trust=trust)
 
     def _mu(self, fine: Tensor, level: int) -> Tensor:
@@ -221,6 +223,11 @@ class INIKNetFast(nn.Module):
     def kernels(self) -> dict[str, Tensor]:
         """What is mixed at each pixel and level: atoms_5, atoms_9 … (N, k, k)."""
         return {f"atoms_{v.shape[-1]}": v.squeeze(1) for v in self.dictionary()}
+
+
+def doubled(x: Tensor) -> Tensor:
+    """(B, C, h, w) → (B, C, 2h, 2w), interpolated."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def inverse_filter(y: Tensor, omega: Tensor, bank: Tensor) -> Tensor:

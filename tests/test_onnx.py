@@ -177,12 +177,16 @@ def test_half_precision() -> None:
     assert onnx_file(network_spec("tiny"), None, "fp16") != onnx_file(network_spec("tiny"))
 
 
-def test_files_in_half_precision_are_half_as_large() -> None:
+@pytest.mark.parametrize("precision", ["fp16", "fp32"])
+def test_files_in_half_precision_are_half_as_large(precision: str) -> None:
+    """… that of what is computed, or, if that is single, of weights that come so."""
     spec = network_spec("iniknet-fast")
     # Wide enough that its weights outweigh what is computed in 32 bit.
     network = build_network("iniknet-fast", SMALL["iniknet-fast"] | {"widths": (32, 32, 32)}).eval()
+    if precision == "fp32":
+        network.half().float()
 
-    model = onnx.load_model_from_string(export_onnx(network, spec, "made-up", "MIT", "fp16"))
+    model = onnx.load_model_from_string(export_onnx(network, spec, "made-up", "MIT", precision))
     numbers = [onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
     assert sum(n.nbytes for n in numbers) < 0.6 * sum(4 * n.size for n in numbers)
 

@@ -41,6 +41,7 @@ from deblurcli.networks.spec import NetworkSpec
 FORMAT = "deblur-onnx-1"
 OPSET = 20
 LARGEST_SIDE = 2**15  # px; exporters want a bound
+LARGE = 1000  # numbers, of which it is worthwhile to store fewer bits
 # How far a file's results may be from PyTorch's in fp32, (mean, largest), as a share of the largest: defocus sizes of
 # 20 px are rounded more coarsely than colours.
 TOLERANCES = {"fp32": (1e-5, 1e-5), "fp16": (0.5 / 255, 4 / 255)}
@@ -142,6 +143,7 @@ def export_onnx(
     if precision == "fp16":
         _halve(model.graph)
     _sums_last(model.graph)
+    _pack(model.graph)
     about = {"format": FORMAT, "network": spec.name, "tag": tag, "precision": precision, "licence": licence}
     onnx.helper.set_model_props(model, about | {k: str(getattr(spec, k)) for k in ("multiple_of", "min_size")})
     onnx.checker.check_model(model, full_check=True)
@@ -195,6 +197,22 @@ def _halve(graph: Any) -> None:
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]
     graph.initializer.extend(kept)
+
+
+def _pack(graph: Any) -> None:
+    """Stores in 16 bit what that does not change, such as weights that come so; whoever loads the file widens it."""
+    import onnx
+
+    for tensor in list(graph.initializer):
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            values = onnx.numpy_helper.to_array(tensor)
+            with np.errstate(over="ignore"):
+                half = values.astype(np.float16)
+            if values.size >= LARGE and np.array_equal(half, values):
+                name = f"{tensor.name}_16"
+                graph.initializer.append(onnx.numpy_helper.from_array(half, name))
+                graph.node.insert(0, onnx.helper.make_node("Cast", [name], [tensor.name], to=tensor.data_type))
+                graph.initializer.remove(tensor)
 
 
 def _sums_last(graph: Any) -> None:

@@ -78,15 +78,24 @@ def naive(network: INIKNetFast, x: Tensor) -> Tensor:
     return change
 
 
-def test_equals_the_naive_formula_with_colours_at_half_the_size() -> None:
+def test_equals_the_naive_formula_but_for_the_finest_colours() -> None:
     network = randomised(levels=1, sizes=(3, 5))
     x = torch.rand(1, 3, 32, 40)
     with torch.no_grad():
         restored, change = (t[0].movedim(0, 2).numpy() for t in (network(x).picture, naive(network, x)))
-    light = np.repeat(change @ np.array([[0.299], [0.587], [0.114]], np.float32), 3, axis=2)
-    expected = add_doubled(x[0].movedim(0, 2).numpy() + light, mean_of_squares(change - light))
-    assert np.abs(change - light).max() > 0.1
+    luma = np.array([[0.299], [0.587], [0.114]], np.float32)
+    own, asked = (picture - picture @ luma for picture in (x[0].movedim(0, 2).numpy(), change))
+    finest, added = own - averaged(own), asked - averaged(asked)
+    # Whichever lies between: nothing, what was asked for, or that the finest colours are gone.
+    left = np.median([0 * added, added, -finest], axis=0)
+    assert 0.1 < np.mean(left == added) < 0.9
+    expected = x[0].movedim(0, 2).numpy() + change @ luma + averaged(asked) + left
     np.testing.assert_allclose(restored, expected, atol=1e-5)
+
+
+def averaged(picture: np.ndarray) -> np.ndarray:
+    """(H, W, C), halved and doubled again."""
+    return add_doubled(np.zeros_like(picture), mean_of_squares(picture))
 
 
 @pytest.mark.parametrize("exporting", [False, True])

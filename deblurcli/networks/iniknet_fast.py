@@ -7,8 +7,8 @@ kernels to apply to the blurred picture itself::
 
 y is the photo, y↓l the photo averaged down l times, v_n^r atom n drawn on an r × r grid, ω^l_n(p) how strongly that
 atom is applied, μ_{l,r}(p) ≥ 0 how much each kernel size is used (at each level they sum to 1 with the null kernel's μ,
-which does nothing), and ↑ brings the three colours back to full size. In what is added, colours are averaged over 2 × 2
-pixels, brightness is not. What differs from INIKNet, and what it costs or saves:
+which does nothing), and ↑ brings the three colours back to full size. What this would add to the finest octave of the
+colours, beside the brightness, is left out. What differs from INIKNet, and what it costs or saves:
 
 * **Half-resolution predictor.** Pixel-unshuffled input, an encoder-decoder at 1/2, 1/4 and 1/8: 45 k multiply-adds
   per pixel instead of 1,140 k (U-Net and bi-LSTMs at three scales). Blur size varies slowly, so little is lost;
@@ -31,8 +31,8 @@ pixels, brightness is not. What differs from INIKNet, and what it costs or saves
   blur is seen better there; ``scales`` makes one change of both), and κ(p), which share of the change the colours take
   (a compressed photo's colours are blotches, which no inverse kernel tells from detail). They start at ½ and 1, as
   weights that know nothing of them do.
-* **Colours change at half the size.** Cameras see each of them at every other pixel, and JPEG keeps them so: finer ones
-  are guesses, and sharpened they are coloured speckle. Brightness changes at full size.
+* **The finest colours may fade, but not grow.** Cameras see each of them at every other pixel, and JPEG keeps them so:
+  sharpened they are coloured speckle. That they may fade takes away noise.
 * Zero padding in the predictor (15 % faster than reflection, and its features may know where the border is), reflection
   where the picture itself is filtered (no dark rims).
 """
@@ -191,8 +191,8 @@ class INIKNetFast(nn.Module):
                     change = torch.addcmul(change, mu[:, nth : nth + 1], response)
             if all_maps:
                 mus.append(mu)
-        light = (change * change.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-        colours = doubled(chroma * F.avg_pool2d(change - light, 2))
+        chroma, light = doubled(chroma), brightness(change)
+        colours = no_finer(chroma * (change - light), x.float() - brightness(x.float()))
         restored = x.float() + (light + colours)
         if log_radius is None:
             return Restored(restored, trust=trust)
@@ -207,7 +207,7 @@ class INIKNetFast(nn.Module):
             full = omegas[:1] + [F.interpolate(o, scale_factor=2.0**level) for level, o in enumerate(omegas) if level]
             found["omega"] = torch.cat(full, 1)
         found |= size_maps(found["mu"], self.kernel_sizes)
-        found |= {"coarse_trust": F.interpolate(trust, scale_factor=2), "chroma": doubled(chroma)}
+        found |= {"coarse_trust": F.interpolate(trust, scale_factor=2), "chroma": chroma}
         return Restored(restored, found | radius, trust=trust)
 
     def _mu(self, fine: Tensor, level: int) -> Tensor:
@@ -223,6 +223,22 @@ class INIKNetFast(nn.Module):
     def kernels(self) -> dict[str, Tensor]:
         """What is mixed at each pixel and level: atoms_5, atoms_9 … (N, k, k)."""
         return {f"atoms_{v.shape[-1]}": v.squeeze(1) for v in self.dictionary()}
+
+
+def brightness(x: Tensor) -> Tensor:
+    """(B, 3, H, W) → (B, 1, H, W), by ``LUMA``."""
+    return (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def no_finer(change: Tensor, colours: Tensor) -> Tensor:
+    """Of a change of colours, (B, 3, H, W) both, what adds nothing to their finest octave, which may only fade."""
+    coarse, gone = averaged(change), averaged(colours) - colours
+    return coarse + (change - coarse).maximum(gone.clamp(max=0)).minimum(gone.clamp(min=0))
+
+
+def averaged(x: Tensor) -> Tensor:
+    """(B, C, H, W) without its finest octave."""
+    return doubled(F.avg_pool2d(x, 2))
 
 
 def doubled(x: Tensor) -> Tensor:

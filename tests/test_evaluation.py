@@ -610,7 +610,7 @@ def test_benchmark_of_previews(tmp_path: Path) -> None:
 
 
 def test_benchmark_without_weights() -> None:
-    row, _ = measure(Case("kpac-3", None, 0.01, 8, ("--device", "cpu")), repeats=1)
-    assert (row["network"], row["weights"]) == ("kpac-3", "untrained")
+    row, _ = measure(Case("kpac-2", None, 0.01, 8, ("--device", "cpu")), repeats=1)
+    assert (row["network"], row["weights"]) == ("kpac-2", "untrained")
     with pytest.raises(DeblurError, match=r"a run failed: .*no such weights file"):
         measure(Case("tiny", "nowhere.safetensors", 0.01, 8), repeats=1)

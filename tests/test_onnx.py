@@ -30,6 +30,7 @@ from deblurcli.networks import ggkmnet, gkmnet
 from deblurcli.networks.build import build_network
 from deblurcli.networks.spec import DEFAULT_NETWORK, NETWORKS, network_spec
 from deblurcli.restore import Deblurrer
+from deblurcli.weights.store import catalog
 
 # As few of everything as there can be: exporting takes minutes for each network as it is. Those left out have the
 # graph of another with other numbers. ``thinned`` leaves out what repeats itself.
@@ -254,9 +255,10 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
         OnnxBackend(damaged, network_spec("tiny"))
 
 
-def test_released_weights_have_their_file() -> None:
-    """The default network runs where PyTorch is not: its file is beside its weights, and of these weights."""
-    spec = network_spec(DEFAULT_NETWORK)
+@pytest.mark.parametrize("name", sorted({DEFAULT_NETWORK, *(release.network for release in catalog())}))
+def test_released_weights_have_their_file(name: str) -> None:
+    """Networks with weights run where PyTorch is not: their files are beside their weights, and of these weights."""
+    spec = network_spec(name)
     path, tag = onnx_file(spec)
     assert (path.suffix, path.parent.name) == (".onnx", "weights")
     picture = blurred(128, 192)

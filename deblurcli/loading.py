@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -64,15 +65,24 @@ def load(
 
         def onnx(precision: str) -> tuple[Backend, str]:
             path, tag = onnx_file(spec, weights, precision)
-            return OnnxBackend(path, spec, device), tag
+            return OnnxBackend(path, as_weights_want(spec, tag), device), tag
 
         return Deblurrer(*onnx(precision), None if precision == "fp32" else lambda: onnx("fp32")[0])
     from deblurcli.backends.torch_backend import TorchBackend
     from deblurcli.weights.load import load_network
 
     module, tag = load_network(spec, weights)
+    spec = as_weights_want(spec, tag)
     in_full = None if precision == "fp32" else lambda: TorchBackend(module, spec, device)
     return Deblurrer(TorchBackend(module, spec, device, precision, compile), tag, in_full)
+
+
+def as_weights_want(spec: NetworkSpec, tag: str) -> NetworkSpec:
+    """The network as it is used with these weights: those from papers restore at one size, as in the papers."""
+    from deblurcli.weights.store import published
+
+    theirs = any(row.tag == tag for row in published(spec.name))
+    return replace(spec, coarse_to_fine=False) if theirs else spec
 
 
 def choose_network(network: str | None, weights: str | None) -> NetworkSpec:

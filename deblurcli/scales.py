@@ -35,15 +35,16 @@ KNOWN = 4.0
 def scales_of(height: int, width: int, spec: NetworkSpec, wanted: Scales = "auto") -> int:
     """At how many sizes a photo is restored, itself counted.
 
-    A copy that is hardly larger than the least a network accepts shows it little but the photo's mirrored borders.
+    A copy that is hardly larger than the least a network accepts, or smaller than what it is to see around a pixel,
+    shows it little but the photo's mirrored borders.
 
     Args:
-        wanted: so many where the photo is large enough; "auto" is all for networks made for it, else 1.
+        wanted: so many where the photo is large enough; "auto" is all for networks that are better so, else 1.
     """
     if wanted == "auto" and not spec.coarse_to_fine:
         return 1
     most, count = (16 if wanted == "auto" else wanted), 1
-    while count < most and min(height, width) >> count >= 2 * spec.min_size:
+    while count < most and min(height, width) >> count >= max(2 * spec.min_size, spec.halo):
         count += 1
     return count
 

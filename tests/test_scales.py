@@ -16,6 +16,7 @@ import deblurcli
 from deblurcli.arrays import Picture
 from deblurcli.backends.backend import Answer, Wanted
 from deblurcli.errors import UsageError
+from deblurcli.loading import as_weights_want
 from deblurcli.networks.restored import Restored
 from deblurcli.networks.spec import network_spec
 from deblurcli.photo.decode import read_photo, read_software
@@ -93,7 +94,15 @@ def test_there_are_as_many_scales_as_the_photo_has_room_for(height: int, width: 
 
 def test_auto_is_all_for_networks_made_for_it_and_one_for_others() -> None:
     assert scales_of(4000, 6000, network_spec("iniknet-fast")) == 5
+    assert scales_of(4000, 6000, network_spec("kpac-3")) == 5
     assert scales_of(4000, 6000, network_spec("iniknet")) == 1
+
+
+def test_weights_from_papers_restore_at_one_size() -> None:
+    """… as in the papers; ours of the same network do not."""
+    spec = network_spec("kpac-3")
+    assert scales_of(4000, 6000, as_weights_want(spec, "dpdd_paper")) == 1
+    assert as_weights_want(spec, "synth_v1") == spec
 
 
 def test_a_photo_is_what_training_computes() -> None:

@@ -89,7 +89,7 @@ class NetworkSpec:
             it looks no farther than ``context``. Its ``statistic(x, known)`` returns the map (B, C, h, w) whose average
             is number ``len(known)``, and its ``forward`` takes them all as ``statistics``, each (B, C, 1, 1), so that
             tiles can be told what the whole picture has.
-        coarse_to_fine: made to restore halved copies of a photo as well (``scales``).
+        coarse_to_fine: better where it restores halved copies of a photo as well (``scales``).
         config: the class's arguments that make this network of it, where they are not its defaults.
         untrained: there never will be weights; it runs with random ones. For tests; not shown to users.
         url: of the paper. about: what people need to know of it, for tables; the paper where empty.
@@ -366,6 +366,7 @@ KPAC_3 = replace(
     context=366,
     halo=160,
     maps=_kpac_maps(8),
+    coarse_to_fine=True,
     config={"levels": 3},
     about="the same with one level more",
 )

@@ -231,9 +231,14 @@ def brightness(x: Tensor) -> Tensor:
 
 
 def no_finer(change: Tensor, colours: Tensor) -> Tensor:
-    """Of a change of colours, (B, 3, H, W) both, what adds nothing to their finest octave, which may only fade."""
+    """Of a change of colours, what adds nothing to their finest octave, which may only fade.
+
+    Args:
+        change, colours: (B, 3, H, W), without brightness, as is what is returned.
+    """
     coarse, gone = averaged(change), averaged(colours) - colours
-    return coarse + (change - coarse).maximum(gone.clamp(max=0)).minimum(gone.clamp(min=0))
+    left = coarse + (change - coarse).maximum(gone.clamp(max=0)).minimum(gone.clamp(min=0))
+    return left - brightness(left)
 
 
 def averaged(x: Tensor) -> Tensor:

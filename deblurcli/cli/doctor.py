@@ -209,13 +209,13 @@ def _run(backend: str, device: str, sharp: Picture, blurred: Picture) -> Finding
 
 
 def _pictures() -> tuple[Picture, Picture]:
-    """Rectangles, and the same out of focus by a radius of 2 px: (256, 256, 3) each."""
+    """Rectangles in pale colours, and the same out of focus by a radius of 2 px: (256, 256, 3) each."""
     import numpy as np
 
     draw = np.random.default_rng(0)
     sharp = np.full((256, 256, 3), 0.5, np.float32)
     for top, left, height, width in draw.integers(4, 224, (60, 4)):
-        sharp[top : top + height // 4, left : left + width // 4] = draw.uniform(0.1, 0.9, 3)
+        sharp[top : top + height // 4, left : left + width // 4] = draw.uniform(0.2, 0.8) + draw.uniform(-0.1, 0.1, 3)
     row, column = np.mgrid[-128:128, -128:128]
     disc = np.fft.fft2(np.fft.ifftshift(np.clip(2.5 - np.hypot(row, column), 0, 1)))[..., None]
     blurred = np.fft.ifft2(np.fft.fft2(sharp, axes=(0, 1)) * disc / disc[0, 0], axes=(0, 1)).real

@@ -47,7 +47,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deblurcli.networks.blocks import AtomDictionary, Block, full_precision, in_parts, size_maps
+from deblurcli.networks.blocks import AtomDictionary, Block, full_precision, in_parts, resize, size_maps
 from deblurcli.networks.restored import Restored
 
 # Brightness as JPEG has it, of red, green and blue: where compressed photos keep their detail.
@@ -191,13 +191,13 @@ class INIKNetFast(nn.Module):
                     change = torch.addcmul(change, mu[:, nth : nth + 1], response)
             if all_maps:
                 mus.append(mu)
-        chroma, light = doubled(chroma), brightness(change)
+        chroma, light = resize(chroma, 2), brightness(change)
         colours = no_finer(chroma * (change - light), x.float() - brightness(x.float()))
         restored = x.float() + (light + colours)
         if log_radius is None:
             return Restored(restored, trust=trust)
         # The head predicts log(1 + radius): equal steps of it are equally visible steps of blur.
-        log_radius = F.softplus(doubled(log_radius))
+        log_radius = F.softplus(resize(log_radius, 2))
         radius = {"blur_radius": torch.expm1(log_radius)}
         if not all_maps:
             return Restored(restored, radius, trust=trust)
@@ -243,12 +243,7 @@ def no_finer(change: Tensor, colours: Tensor) -> Tensor:
 
 def averaged(x: Tensor) -> Tensor:
     """(B, C, H, W) without its finest octave."""
-    return doubled(F.avg_pool2d(x, 2))
-
-
-def doubled(x: Tensor) -> Tensor:
-    """(B, C, h, w) → (B, C, 2h, 2w), interpolated."""
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    return resize(F.avg_pool2d(x, 2), 2)
 
 
 def inverse_filter(y: Tensor, omega: Tensor, bank: Tensor) -> Tensor:

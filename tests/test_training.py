@@ -32,16 +32,17 @@ from deblurcli.networks.build import build_network
 from deblurcli.networks.iniknet_fast import BalancedAtoms
 from deblurcli.networks.restored import Restored
 from deblurcli.networks.spec import network_spec
-from deblurcli.synthesis.pairs import Pairs, SynthesisConfig
+from deblurcli.synthesis.pairs import Pairs, SynthesisConfig, draw_pairs
 from deblurcli.synthesis.psf import LensPrior
 from deblurcli.synthesis.scene import RadiusPrior
 from deblurcli.training import loop, losses
 from deblurcli.training import state as state_module
-from deblurcli.training.config import LossConfig, Recipe, load_recipe
+from deblurcli.training.config import LossConfig, Recipe, TeacherConfig, load_recipe
 from deblurcli.training.dictionary import fit_atoms, problem
 from deblurcli.training.drawing import all_pictures, draw_ahead
 from deblurcli.training.progress import restorer
 from deblurcli.training.state import TrainingState, saved_pieces
+from deblurcli.training.teacher import taught_by
 from deblurcli.weights.checkpoint import read_header
 from deblurcli.weights.load import load_network
 from deblurcli.weights.store import tag_of
@@ -334,6 +335,26 @@ def test_iniknet_tells_the_radius_while_it_is_trained(photos: torch.Tensor, tmp_
     again = loop.start(recipe, CPU, weights=weights).network.state_dict()
     kept = {name: value for name, value in state.average.items() if not name.startswith("radius_head")}
     assert all(torch.equal(again[name], value) for name, value in kept.items()) and len(again) > len(kept)
+
+
+def test_a_teachers_picture_takes_the_place_of_the_sharp_one(photos: torch.Tensor, tmp_path: Path) -> None:
+    pairs = draw_pairs(all_pictures(photos, None, SMALL), 2, 64, SMALL.synthesis, torch.Generator().manual_seed(0))
+    network, _ = load_network(network_spec("iniknet-fast"))
+    restored = network(pairs.blurred).picture.detach().clamp(0, 1)
+    for share in (0.0, 0.25, 1.0):
+        taught = taught_by(TeacherConfig(share=share), CPU)(pairs)
+        torch.testing.assert_close(taught.sharp, pairs.sharp + share * (restored - pairs.sharp), atol=1e-5, rtol=0)
+        assert taught.blurred is pairs.blurred and taught.radius is pairs.radius
+    # It is what a step learns from, and is asked for as any other value.
+    alone, with_teacher = (
+        run(replace(SMALL, crop=64, teacher=TeacherConfig(share=share)), photos, tmp_path / str(share), 2).average
+        for share in (0.0, 1.0)
+    )
+    assert not all(torch.equal(alone[name], with_teacher[name]) for name in alone)
+    with pytest.raises(UsageError, match="48 px"):
+        run(replace(SMALL, teacher=TeacherConfig(share=1.0)), photos, tmp_path / "small", 1)
+    with pytest.raises(UsageError, match="nobody"):
+        taught_by(TeacherConfig(network="nobody", share=1.0), CPU)
 
 
 def test_pictures_are_mixed_as_the_recipe_says(photos: torch.Tensor) -> None:

@@ -44,6 +44,18 @@ class LossConfig:
 
 
 @dataclass(frozen=True)
+class TeacherConfig:
+    """A trained ``network``, its ``weights`` (tag or file; "" for the usual ones), and the ``share`` of its picture.
+
+    It is learned from in the place of so much of the sharp picture, at 0 not at all; see ``training.teacher``.
+    """
+
+    network: str = "iniknet-fast"
+    weights: str = ""
+    share: float = 0.0
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides how weights come about, except the photos.
 
@@ -63,7 +75,7 @@ class Recipe:
         clip: largest gradient norm.
         procedural: share of drawn pictures (``synthesis.procedural``) among those that scenes are laid out with.
         smooth: share among them of photos that are in focus and yet soft, as skin and sky are, if such are given.
-        synthesis, loss: see there.
+        synthesis, loss, teacher: see there.
         cooling: what is different once the cool-down has begun, in the shape of a recipe: larger crops, another loss.
     """
 
@@ -87,6 +99,7 @@ class Recipe:
     smooth: float = 0.0
     synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
     cooling: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from deblurcli.training.pace import WARM_UP, Stopwatch, bottleneck
 from deblurcli.training.progress import in_rgb, report
 from deblurcli.training.scales import halved, restored_at_scales, scales_of
 from deblurcli.training.state import TrainingState
+from deblurcli.training.teacher import taught_by
 from deblurcli.weights.load import load_network
 from deblurcli.weights.store import find
 
@@ -140,7 +141,7 @@ def train(
     # Shapes never change: the fastest convolutions are worth looking for, and compiling need not be general.
     torch.backends.cudnn.benchmark = True
     compiled = torch.compile(state.network, dynamic=False) if compile_network else state.network
-    restore = in_rgb(compiled, recipe.network)
+    restore, taught = in_rgb(compiled, recipe.network), taught_by(recipe.teacher, device)
     last = min(state.step + (steps or math.inf), sum(state.cooldown) if state.cooldown else math.inf)
     if cases and not state.history:  # where it starts from, and how long a validation takes
         report(state, cases, folder, math.nan, pictures)
@@ -170,6 +171,7 @@ def train(
             for group in state.optimizer.param_groups:
                 group["lr"] = group["pace"] * learning_rate(recipe, state.step, state.cooldown)
             watch.lap("drawing")
+            pairs = taught(pairs)
             scales = scales_of(pairs.blurred, recipe.scales, network_spec(recipe.network))
             with torch.autocast(device.type, autocast or torch.bfloat16, enabled=autocast is not None):
                 results = restored_at_scales(restore, pairs.blurred, scales, maps=True)

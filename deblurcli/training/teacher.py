@@ -1,0 +1,51 @@
+"""What a trained network makes of a picture, to be learned from (distillation: Hinton, Vinyals, Dean, 2015).
+
+Most of what a blurred picture lacks cannot be known from it, and is noise to whoever learns from the sharp one. What a
+trained network restores can, so that a new network learns the first of it in fewer steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from deblurcli.errors import UsageError
+from deblurcli.networks.blocks import channels_last
+from deblurcli.networks.spec import network_spec
+from deblurcli.synthesis.pairs import Pairs
+from deblurcli.training.config import TeacherConfig
+from deblurcli.training.progress import in_rgb
+from deblurcli.training.scales import restored_at_scales, scales_of
+from deblurcli.weights.load import load_network
+
+SCALES = 3  # of a picture that the teacher is shown, at most
+
+
+def taught_by(teacher: TeacherConfig, device: torch.device) -> Callable[[Pairs], Pairs]:
+    """What puts the teacher's picture, as far as it counts, in the place of the sharp one.
+
+    Raises:
+        UsageError, WeightsError: there is no such network, or it has no such weights; or, at the first step, it cannot
+            be shown pictures of this size.
+    """
+    if not teacher.share:
+        return lambda pairs: pairs
+    spec = network_spec(teacher.network)
+    network, _ = load_network(spec, teacher.weights or None)
+    restore = in_rgb(channels_last(network).to(device).eval(), spec.name)
+    most = SCALES if spec.coarse_to_fine else 1
+
+    @torch.no_grad()
+    def taught(pairs: Pairs) -> Pairs:
+        crop = pairs.blurred.shape[-1]
+        if crop < spec.min_size or crop % spec.multiple_of:
+            raise UsageError(
+                f"crops of {crop} px are nothing that the teacher {spec.name} can restore",
+                f"Set crop to a multiple of {spec.multiple_of}, at least {spec.min_size}.",
+            )
+        restored = restored_at_scales(restore, pairs.blurred, scales_of(pairs.blurred, most, spec), maps=False)[0]
+        return replace(pairs, sharp=pairs.sharp.lerp(restored.picture.clamp(0, 1), teacher.share))
+
+    return taught

@@ -19,6 +19,7 @@ import pytest
 import torch
 from conftest import PATIENCE
 from golden_vectors import load_golden
+from PIL import Image
 from test_cli import run
 from test_readme import OTHERS, ROOT
 
@@ -294,7 +295,13 @@ def cached() -> set[str]:
     return {path.name for path in cache_folder().iterdir()} if cache_folder().is_dir() else set()
 
 
-def test_what_the_readme_says(authors: Server, published: Catalog, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_the_readme_says(
+    authors: Server,
+    published: Catalog,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     row = published()
     assert run(*OTHERS["fetch"].split()[1:]) == 0
     assert capsys.readouterr().out == f"{row.path}\n"
@@ -312,6 +319,11 @@ def test_what_the_readme_says(authors: Server, published: Catalog, capsys: pytes
         network, tag = load_network(network_spec("iniknet"), weights)
         assert tag == "dpdd_paper"
         assert all(torch.equal(tensor, expected[key]) for key, tensor in network.state_dict().items())
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (64, 48), "gray").save("photo.jpg")
+    assert run(*OTHERS["fetched"].split()[1:]) == 0
+    assert b"iniknet, dpdd_paper" in Path("iniknet.png").read_bytes()
+    capsys.readouterr()
     assert run("weights", "info", "iniknet", "--card") == 0
     card = capsys.readouterr().out
     assert "deblur photo.jpg -o sharp.png -m iniknet --weights dpdd_paper\n" in card and row.url in card

@@ -38,6 +38,7 @@ COMMANDS = [(page, command) for page in sorted(PAGES) for command in commands(PA
 # These need what authors published, or other machines: test_fetch.py, test_import.py and test_cluster.py have something
 # in their place.
 OTHERS = {"fetch": "deblur weights fetch iniknet.dpdd_paper"}
+OTHERS["fetched"] = "deblur photo.jpg -o iniknet.png -m iniknet --weights dpdd_paper"
 OTHERS["cluster"] = "deblur s3://wedding/shots -o s3://wedding/sharp --recursive --cluster ray"
 OTHERS["import"] = "deblur weights import INIKNet.pth --network iniknet -o mine.safetensors"
 

@@ -14,6 +14,7 @@ import onnx
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.numpy import load_file
 from torch import nn
 
 import deblurcli
@@ -25,12 +26,13 @@ from deblurcli.backends.onnx_files import onnx_file
 from deblurcli.backends.onnx_outputs import only, outputs
 from deblurcli.backends.onnx_runtime import onnxruntime
 from deblurcli.backends.torch_backend import TorchBackend
+from deblurcli.cli import cli
 from deblurcli.errors import DeblurError, DeviceError, TileTooLargeError, UsageError, WeightsError
 from deblurcli.networks import ggkmnet, gkmnet
 from deblurcli.networks.build import build_network
 from deblurcli.networks.spec import DEFAULT_NETWORK, NETWORKS, network_spec
 from deblurcli.restore import Deblurrer
-from deblurcli.weights.store import catalog
+from deblurcli.weights.store import Release, catalog
 
 # As few of everything as there can be: exporting takes minutes for each network as it is. Those left out have the
 # graph of another with other numbers. ``thinned`` leaves out what repeats itself.
@@ -124,7 +126,7 @@ def test_atoms_are_constants(tiny: Deblurrer) -> None:
 def test_only_what_is_asked_for_is_computed(tiny: Deblurrer) -> None:
     path, _ = onnx_file(network_spec("tiny"))
     content = path.read_bytes()
-    whole, part = onnx.load_from_string(content), onnx.load_from_string(only(content, ["blur_radius"]))
+    whole, part = onnx.load_from_string(content), onnx.load_from_string(only(path, ["blur_radius"]))
     onnx.checker.check_model(part)
     assert outputs(content) == [output.name for output in whole.graph.output] != ["blur_radius"]
     assert [output.name for output in part.graph.output] == ["blur_radius"]
@@ -135,6 +137,34 @@ def test_only_what_is_asked_for_is_computed(tiny: Deblurrer) -> None:
     assert [node for node in whole.graph.node if set(node.output) & made] == list(part.graph.node)
     del part.graph.output[:], part.graph.node[:], whole.graph.output[:], whole.graph.node[:]
     assert part == whole
+
+
+@pytest.mark.parametrize("release", [r for r in catalog() if r.onnx_path], ids=lambda r: f"{r.network}.{r.tag}")
+def test_released_files_leave_their_weights_beside_them(release: Release, tmp_path: Path) -> None:
+    """What comes with the program comes once, and ONNX Runtime is given all of it."""
+    assert release.onnx_path and release.onnx_path.stat().st_size < release.path.stat().st_size / 10
+    for path in (release.path, release.onnx_path):
+        (tmp_path / path.name).symlink_to(path)
+    file = tmp_path / release.onnx_path.name
+    alone = onnx.load_from_string(only(file, outputs(file.read_bytes())))
+    assert not any(map(onnx.external_data_helper.uses_external_data, alone.graph.initializer))
+    ours = {t.tobytes() for t in load_file(release.path).values()}
+    theirs = [t.raw_data for t in alone.graph.initializer]
+    assert sum(len(data) for data in theirs if data in ours) > 0.8 * release.path.stat().st_size
+    assert theirs == [t.raw_data for t in onnx.load(release.onnx_path).graph.initializer]  # found in its own way
+
+    (tmp_path / release.path.name).unlink()
+    (tmp_path / release.path.name).write_bytes(release.path.read_bytes()[:-5000])
+    with pytest.raises(WeightsError, match="is not the file that it was made with"):
+        OnnxBackend(file, network_spec(release.network), "cpu")
+
+
+def test_weights_are_left_only_in_a_file_beside(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot leave its weights"):
+        cli.main(
+            ["weights", "export", DEFAULT_NETWORK, "--leave-weights", "-o", str(tmp_path / "x.onnx")],
+            standalone_mode=False,
+        )
 
 
 def test_sums_stand_behind_what_they_add() -> None:

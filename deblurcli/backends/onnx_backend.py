@@ -139,7 +139,7 @@ class OnnxBackend:
         with self._beginning:
             if names not in self._sessions:
                 try:
-                    content = only(self._path.read_bytes(), names)
+                    content = only(self._path, names)
                     session = onnxruntime.InferenceSession(content, _settings(), providers=self._providers)
                 except Exception as error:  # it has an exception class per cause, and no common one
                     what = f"{self._path}: ONNX Runtime cannot use it ({error})"

@@ -25,6 +25,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
@@ -33,7 +34,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deblurcli.errors import DeblurError, UsageError
+from deblurcli.errors import DeblurError
 from deblurcli.networks.blocks import AtomDictionary
 from deblurcli.networks.iniknet_fast import INIKNetFast
 from deblurcli.networks.spec import NetworkSpec
@@ -101,11 +102,8 @@ def export_onnx(
     import onnx
     import onnxscript  # noqa: F401  used by torch
 
-    if side and (side % spec.multiple_of or side < spec.min_size):
-        raise UsageError(
-            f"{spec.name} cannot work on tiles of {side} px",
-            f"Choose a multiple of {spec.multiple_of}, at least {spec.min_size}.",
-        )
+    if side:
+        spec.check_side(side, "tiles")
     network = copy.deepcopy(network).float().cpu().eval()
     for module in network.modules():
         if isinstance(module, AtomDictionary):
@@ -151,6 +149,30 @@ def export_onnx(
     others = [torch.full_like(average, 0.1) for average in own]
     _prove(content, Contract(network, spec, bare=bare).eval(), [(small, own), (large, own), (large, others)], precision)
     return content
+
+
+def leave_in(content: bytes, weights: Path) -> bytes:
+    """An ONNX file → one that leaves in a .safetensors file what is there as well, byte for byte (external data).
+
+    It works wherever that file lies beside it, under the same name.
+    """
+    import onnx
+
+    with weights.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+        places = json.loads(file.read(header))
+        held: dict[bytes, int] = {}
+        for name, place in places.items():
+            if name != "__metadata__":
+                begin, end = (8 + header + offset for offset in place["data_offsets"])
+                file.seek(begin)
+                held.setdefault(file.read(end - begin), begin)
+    model = onnx.load_from_string(content)
+    for tensor in model.graph.initializer:
+        if (at := held.get(tensor.raw_data)) is not None:
+            onnx.external_data_helper.set_external_data(tensor, weights.name, at, len(tensor.raw_data))
+            tensor.ClearField("raw_data")
+    return model.SerializeToString()
 
 
 def darktable_model(content: bytes, spec: NetworkSpec, tag: str, side: int | None = None) -> bytes:

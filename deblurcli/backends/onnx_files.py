@@ -58,24 +58,32 @@ def _beside(weights: Path) -> Path | None:
 
 
 def make_onnx(
-    spec: NetworkSpec, weights: str | None, precision: str = "fp32", format: str = "onnx", side: int | None = None
+    spec: NetworkSpec,
+    weights: str | None,
+    precision: str = "fp32",
+    format: str = "onnx",
+    side: int | None = None,
+    beside: Path | None = None,
 ) -> bytes:
     """The content of an ONNX file of a network with these weights.
 
     Args:
         precision: "fp32" or "fp16". format: "onnx", of ``onnx_export``'s contract, or "dtmodel", for darktable.
         side: of the only tiles that a dtmodel takes, px; None for any.
+        beside: the .safetensors file in which to leave what both would hold; None for a file that stands alone.
 
     Raises:
         UsageError: the network takes no tiles of this side. WeightsError: there are no such weights.
         DeblurError: results differ from PyTorch's.
         ModuleNotFoundError: PyTorch or a package that exporting needs is missing.
     """
-    from deblurcli.backends.onnx_export import darktable_model, export_onnx
+    from deblurcli.backends.onnx_export import darktable_model, export_onnx, leave_in
     from deblurcli.weights.load import load_network
 
     log.warning("making an ONNX file of %s: this takes up to two minutes", spec.name)
     network, tag = load_network(spec, weights)
     licence = "MIT" if spec.untrained else find(spec.name, weights)[1].licence
     content = export_onnx(network, spec, tag, licence, precision, bare=format == "dtmodel", side=side)
-    return darktable_model(content, spec, tag, side) if format == "dtmodel" else content
+    if format == "dtmodel":
+        return darktable_model(content, spec, tag, side)
+    return leave_in(content, beside) if beside else content

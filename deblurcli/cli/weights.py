@@ -251,6 +251,9 @@ def _check_output(output: Path, overwrite: bool) -> None:
     help="For a dtmodel: the fixed side of its tiles.",
 )
 @click.option("--precision", type=Word(["fp32", "fp16"]), default="fp32", show_default=True)
+@click.option(
+    "--leave-weights", is_flag=True, help="Leave in the .safetensors file beside the ONNX file what both would hold."
+)
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 def export(
     network: str,
@@ -259,6 +262,7 @@ def export(
     format_: str,
     tile_size: int | None,
     precision: str,
+    leave_weights: bool,
     overwrite: bool,
 ) -> None:
     """Write a network with its weights as an ONNX file, for other programs.
@@ -278,13 +282,19 @@ def export(
     from deblurcli.backends.onnx_files import make_onnx
     from deblurcli.networks.spec import network_spec
     from deblurcli.photo.atomic import replacing
+    from deblurcli.weights.store import find
 
     if output.suffix != f".{format_}":
         raise UsageError(f"{output}: the name of this file has to end in .{format_}")
     if tile_size and format_ != "dtmodel":
         raise UsageError("--tile-size is for --format dtmodel", "Other files take pictures of any size.")
+    beside = find(network, weights)[0] if leave_weights else None
+    if beside and (format_ != "onnx" or output.parent.resolve() != beside.parent.resolve()):
+        raise UsageError(
+            f"{output}: cannot leave its weights in {beside}", "Write an ONNX file, into the folder of that file."
+        )
     with replacing(output, overwrite=overwrite) as file:
-        file.write(make_onnx(network_spec(network), weights, precision, format_, tile_size))
+        file.write(make_onnx(network_spec(network), weights, precision, format_, tile_size, beside))
     note = ", restores at one size: darktable's tiles know of no others" if format_ == "dtmodel" else ""
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB{note}")
 

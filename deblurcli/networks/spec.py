@@ -119,6 +119,21 @@ class NetworkSpec:
         """Whether a part of the picture can only be restored with the whole of it known."""
         return self.context == "global" or self.statistics > 0
 
+    def check_side(self, side: int, what: str) -> None:
+        """Refuses pictures of a height and width that the network cannot work on.
+
+        Args:
+            side: px. what: they are, in the plural.
+
+        Raises:
+            UsageError: it is too small, or not divisible as it has to be.
+        """
+        if side < self.min_size or side % self.multiple_of:
+            raise UsageError(
+                f"{self.name} cannot work on {what} of {side} px",
+                f"Choose a multiple of {self.multiple_of}, at least {self.min_size}.",
+            )
+
     def map_names(self, wanted: Iterable[str]) -> tuple[str, ...]:
         """The maps that these stand for, in the table's order: by their names, or by how several begin (``defocus``).
 

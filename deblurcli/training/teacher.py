@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import torch
 
-from deblurcli.errors import UsageError
 from deblurcli.networks.blocks import channels_last
 from deblurcli.networks.spec import network_spec
 from deblurcli.synthesis.pairs import Pairs
@@ -39,12 +38,7 @@ def taught_by(teacher: TeacherConfig, device: torch.device) -> Callable[[Pairs],
 
     @torch.no_grad()
     def taught(pairs: Pairs) -> Pairs:
-        crop = pairs.blurred.shape[-1]
-        if crop < spec.min_size or crop % spec.multiple_of:
-            raise UsageError(
-                f"crops of {crop} px are nothing that the teacher {spec.name} can restore",
-                f"Set crop to a multiple of {spec.multiple_of}, at least {spec.min_size}.",
-            )
+        spec.check_side(pairs.blurred.shape[-1], "crops")
         restored = restored_at_scales(restore, pairs.blurred, scales_of(pairs.blurred, most, spec), maps=False)[0]
         return replace(pairs, sharp=pairs.sharp.lerp(restored.picture.clamp(0, 1), teacher.share))
 

@@ -304,7 +304,7 @@ def test_a_device_that_is_not_there(photo: Path, tmp_path: Path, capsys: pytest.
 
 def test_a_network_without_weights(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is refused with all ways to get some; nothing is made up."""
-    for network, ways in {"gkmnet": ("fetch", "import", "train", "--weights"), "ggkmnet": ("train",)}.items():
+    for network, ways in {"gkmnet": ("fetch", "import", "train", "--weights"), "ggkmnet-large": ("train",)}.items():
         assert run(photo, "-o", tmp_path / "out.png", "-m", network) == 1
         said = capsys.readouterr().err
         assert "no trained weights" in said and all(way in said for way in ways)

@@ -297,6 +297,7 @@ GGKMNET = NetworkSpec(
         ),
     ),
     statistics=1,
+    coarse_to_fine=True,
     about="Quan, Wu, Xu, Ji, TPAMI 2024; built from the paper, as no code was published",
 )
 GGKMNET_LARGE = replace(

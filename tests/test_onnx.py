@@ -14,6 +14,7 @@ import onnx
 import pytest
 import torch
 import torch.nn.functional as F
+from onnx.external_data_helper import uses_external_data
 from safetensors.numpy import load_file
 from torch import nn
 
@@ -147,7 +148,7 @@ def test_released_files_leave_their_weights_beside_them(release: Release, tmp_pa
         (tmp_path / path.name).symlink_to(path)
     file = tmp_path / release.onnx_path.name
     alone = onnx.load_from_string(only(file, outputs(file.read_bytes())))
-    assert not any(map(onnx.external_data_helper.uses_external_data, alone.graph.initializer))
+    assert not any(map(uses_external_data, alone.graph.initializer))
     ours = {t.tobytes() for t in load_file(release.path).values()}
     theirs = [t.raw_data for t in alone.graph.initializer]
     assert sum(len(data) for data in theirs if data in ours) > 0.8 * release.path.stat().st_size

@@ -157,6 +157,7 @@ def leave_in(content: bytes, weights: Path) -> bytes:
     It works wherever that file lies beside it, under the same name.
     """
     import onnx
+    from onnx.external_data_helper import set_external_data
 
     with weights.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
@@ -170,7 +171,7 @@ def leave_in(content: bytes, weights: Path) -> bytes:
     model = onnx.load_from_string(content)
     for tensor in model.graph.initializer:
         if (at := held.get(tensor.raw_data)) is not None:
-            onnx.external_data_helper.set_external_data(tensor, weights.name, at, len(tensor.raw_data))
+            set_external_data(tensor, weights.name, at, len(tensor.raw_data))
             tensor.ClearField("raw_data")
     return model.SerializeToString()
 

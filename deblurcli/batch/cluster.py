@@ -29,7 +29,7 @@ from deblurcli.restore import Deblurrer, Restoration
 CORES = 4
 """Cores for one photo, where no GPU is used."""
 
-RETRIES = 3
+RETRIES = 4
 """How often a photo is begun again whose machine or process was lost."""
 
 

@@ -42,7 +42,7 @@ from deblurcli.networks.spec import NetworkSpec
 FORMAT = "deblur-onnx-1"
 OPSET = 20
 LARGEST_SIDE = 2**15  # px; exporters want a bound
-LARGE = 1000  # numbers, of which it is worthwhile to store fewer bits
+LARGE = 1000  # numbers, of which it is worthwhile to store fewer bits; bytes, not to be stored twice
 # How far a file's results may be from PyTorch's in fp32, (mean, largest), as a share of the largest: defocus sizes of
 # 20 px are rounded more coarsely than colours.
 TOLERANCES = {"fp32": (1e-5, 1e-5), "fp16": (0.5 / 255, 4 / 255)}
@@ -159,18 +159,10 @@ def leave_in(content: bytes, weights: Path) -> bytes:
     import onnx
     from onnx.external_data_helper import set_external_data
 
-    with weights.open("rb") as file:
-        header = int.from_bytes(file.read(8), "little")
-        places = json.loads(file.read(header))
-        held: dict[bytes, int] = {}
-        for name, place in places.items():
-            if name != "__metadata__":
-                begin, end = (8 + header + offset for offset in place["data_offsets"])
-                file.seek(begin)
-                held.setdefault(file.read(end - begin), begin)
+    held = weights.read_bytes()
     model = onnx.load_from_string(content)
     for tensor in model.graph.initializer:
-        if (at := held.get(tensor.raw_data)) is not None:
+        if len(tensor.raw_data) >= LARGE and (at := held.find(tensor.raw_data)) >= 0:
             set_external_data(tensor, weights.name, at, len(tensor.raw_data))
             tensor.ClearField("raw_data")
     return model.SerializeToString()

@@ -26,6 +26,7 @@ def row(network: str, **suites: dict[str, float]) -> dict[str, Any]:
         "weights": "a",
         **where,
         "seconds per megapixel": 2.0,
+        "calibration GFLOP/s": 330.0,
         "peak MB": 1500,
         "suites": suites,
     }
@@ -51,7 +52,7 @@ def test_the_results_show_it_once_there_are_two(tmp_path: Path) -> None:
         (tmp_path / "compared.json").write_text(json.dumps({"compared": rows[:count]}))
         tables.append(results_tables(tmp_path))
     assert "side by side" not in tables[0] and "+1.23" not in tables[0]
-    assert "side by side" in tables[1] and "| other · a | +4.32 |" in tables[1]
+    assert "side by side" in tables[1] and "at 330 GFLOP/s:" in tables[1] and "| other · a | +4.32 |" in tables[1]
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -212,8 +212,8 @@ def results_tables(folder: Path) -> str:
         "| change of PSNR, dB | " + " | ".join(f"{value('synthetic', f'gain R={r}'):+.2f}" for r in radii) + " |",
         "",
         *_compared(measured.compared),
-        "All networks on that machine, each on a photo in one piece; those without weights are untrained, as time does "
-        "not depend on them.",
+        "All networks on the machine of the first table, each on a photo in one piece; those without weights are "
+        "untrained, as time does not depend on them.",
         "",
         markdown(measured.rows["networks"]),
         "",
@@ -242,7 +242,10 @@ def _compared(rows: list[dict[str, Any]]) -> list[str]:
     """The networks side by side, if there are two or more."""
     if len(rows) < 2:
         return []
-    title = f"Networks with weights side by side, each with its own; speed on a photo of {MEGAPIXELS:g} megapixel:"
+    title = (
+        f"Networks with weights side by side, each with its own; speed on a photo of {MEGAPIXELS:g} megapixel, on a "
+        f"processor that convolves at {rows[0]['calibration GFLOP/s']:.0f} GFLOP/s:"
+    )
     return [title, "", comparison(rows), ""]
 
 

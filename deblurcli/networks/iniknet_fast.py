@@ -13,6 +13,9 @@ colours, beside the brightness, is left out. What differs from INIKNet, and what
 * **Half-resolution predictor.** Pixel-unshuffled input, an encoder-decoder at 1/2, 1/4 and 1/8: 45 k multiply-adds
   per pixel instead of 1,140 k (U-Net and bi-LSTMs at three scales). Blur size varies slowly, so little is lost;
   full-resolution edges in μ and ω come back by pixel shuffle.
+* **Filters change slowly from pixel to pixel.** Half of each feature that they are read from is the mean of its
+  neighbourhood (as a Gaussian of 1.2 px has it). Drawn blur rewards filters that follow each edge; on real photos these
+  draw dark rims around eyes, and lose more than they win.
 * **The dictionary also at 1/2, 1/4 and 1/8.** 15 × 15 atoms there act like ones of 30, 60 and 120 px: enough for the
   wide, oscillating inverses of blur radii above 3 px. Costs a quarter of the filtering, and filtering is a third of the
   whole. Each level has its own ω, read from the predictor at that level's resolution or finer, and its own μ: with one
@@ -90,7 +93,12 @@ class Predictor(nn.Module):
         middle = _relu(middle + F.pixel_shuffle(self.from_coarse(coarse), 2))
         middle = self.decode_middle(middle)
         fine = _relu(fine + F.pixel_shuffle(self.from_middle(middle), 2))
-        return self.decode_fine(fine), middle, coarse
+        return smooth(self.decode_fine(fine)), middle, coarse
+
+
+def smooth(features: Tensor) -> Tensor:
+    """(B, C, h, w), each number half its own and half the mean of its 3 × 3."""
+    return (features + F.avg_pool2d(features, 3, stride=1, padding=1, count_include_pad=False)) / 2
 
 
 class BalancedAtoms(AtomDictionary):

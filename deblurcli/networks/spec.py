@@ -245,6 +245,7 @@ INIKNET = NetworkSpec(
     halo=64,
     channel_order="bgr",
     maps=_mixture_maps((3, 5, 7, 9, 11, 13, 15), 10, ("",), 10.0),
+    coarse_to_fine=True,
     url="https://openaccess.thecvf.com/content/ICCV2023/html/Quan_Single_Image_Defocus_Deblurring_via_Implicit_Neural"
     "_Inverse_Kernels_ICCV_2023_paper.html",
     about="Quan, Yao, Ji, ICCV 2023; equal to its authors' code",
@@ -258,7 +259,7 @@ INIKNET_FAST = NetworkSpec(
     parameters=1_028_467,
     cost=66,
     min_size=64,
-    context=114,
+    context=116,
     halo=80,
     maps=_pyramid_maps((5, 9, 15), 10, PYRAMID),
     coarse_to_fine=True,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from deblurcli import networks
 from deblurcli.networks.build import build_network
-from deblurcli.networks.iniknet_fast import INIKNetFast, every_other, inverse_filter, phases
+from deblurcli.networks.iniknet_fast import INIKNetFast, every_other, inverse_filter, phases, smooth
 from deblurcli.networks.spec import network_spec
 from deblurcli.scales import add_doubled, mean_of_squares
 
@@ -55,6 +55,15 @@ def test_brightness_is_preserved_away_from_borders() -> None:
     restored = network(x).picture
     assert (restored - x).abs().max() > 0.01
     torch.testing.assert_close(restored.mean((2, 3)), x.mean((2, 3)), atol=1e-5, rtol=0)
+
+
+def test_features_are_half_the_mean_of_their_neighbourhood() -> None:
+    spot = torch.zeros(1, 1, 5, 5)
+    spot[..., 2, 2] = 18
+    expected = torch.tensor([[1.0, 1, 1], [1, 10, 1], [1, 1, 1]])
+    torch.testing.assert_close(smooth(spot)[0, 0], F.pad(expected, (1, 1, 1, 1)))
+    even = torch.ones(1, 2, 4, 6)
+    torch.testing.assert_close(smooth(even), even)  # at the border, too
 
 
 def test_atoms_are_balanced() -> None:

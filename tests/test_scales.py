@@ -95,7 +95,7 @@ def test_there_are_as_many_scales_as_the_photo_has_room_for(height: int, width: 
 def test_auto_is_all_for_networks_made_for_it_and_one_for_others() -> None:
     assert scales_of(4000, 6000, network_spec("iniknet-fast")) == 5
     assert scales_of(4000, 6000, network_spec("kpac-3")) == 5
-    assert scales_of(4000, 6000, network_spec("iniknet")) == 1
+    assert scales_of(4000, 6000, network_spec("gkmnet")) == 1
 
 
 def test_weights_from_papers_restore_at_one_size() -> None:

@@ -46,13 +46,13 @@ def test_the_table_has_what_was_measured_of_all() -> None:
 
 def test_the_results_show_it_once_there_are_two(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "results", tmp_path, dirs_exist_ok=True)
-    rows = [row("one", synthetic={"gain": 1.234}), row("other", synthetic={"gain": 4.321})]
+    rows = [row("one", synthetic={"gain": 12.34}), row("other", synthetic={"gain": 43.21})]
     tables = []
     for count in (1, 2):
         (tmp_path / "compared.json").write_text(json.dumps({"compared": rows[:count]}))
         tables.append(results_tables(tmp_path))
-    assert "side by side" not in tables[0] and "+1.23" not in tables[0]
-    assert "side by side" in tables[1] and "at 330 GFLOP/s:" in tables[1] and "| other · a | +4.32 |" in tables[1]
+    assert "side by side" not in tables[0] and "+12.34" not in tables[0]
+    assert "side by side" in tables[1] and "at 330 GFLOP/s:" in tables[1] and "| other · a | +43.21 |" in tables[1]
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -102,9 +102,9 @@ def test_whoever_says_where_has_what_is_in_focus_restored_unless_asked_for() -> 
 
 def test_focus_is_kept_by_who_knows() -> None:
     photo = told(halves(0.9, 5))
-    assert Deblurrer(Knowing("iniknet"), "none").restore(photo).kept.focus == 0
+    assert Deblurrer(Knowing("gkmnet"), "none").restore(photo).kept.focus == 0
     with pytest.raises(UsageError, match="iniknet does not say how wide the blur is, so that --keep-focus"):
-        Deblurrer(Knowing("iniknet"), "none").restore(photo, keep_focus=True)
+        Deblurrer(Knowing("gkmnet"), "none").restore(photo, keep_focus=True)
 
 
 # ---- bokeh --------------------------------------------------------------------------------------------------------
@@ -205,8 +205,8 @@ def test_not_a_code_changes_in_kept_bokeh(dtype: type) -> None:
 def test_a_network_without_the_map_says_so_and_by_default_restores_everything() -> None:
     photo = told(halves(1, 20))
     with pytest.raises(UsageError, match="how wide the blur is"):
-        Deblurrer(Knowing("iniknet"), "none").restore(photo, keep_bokeh=6.0)
-    result = Deblurrer(Knowing("iniknet"), "none").restore(photo)
+        Deblurrer(Knowing("gkmnet"), "none").restore(photo, keep_bokeh=6.0)
+    result = Deblurrer(Knowing("gkmnet"), "none").restore(photo)
     np.testing.assert_allclose(result.photo.pixels - photo.pixels, 0.1, atol=1e-5)
     with pytest.raises(UsageError, match="above 0"):
         change(photo, keep_bokeh=0.0)

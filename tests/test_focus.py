@@ -103,7 +103,7 @@ def test_whoever_says_where_has_what_is_in_focus_restored_unless_asked_for() -> 
 def test_focus_is_kept_by_who_knows() -> None:
     photo = told(halves(0.9, 5))
     assert Deblurrer(Knowing("gkmnet"), "none").restore(photo).kept.focus == 0
-    with pytest.raises(UsageError, match="iniknet does not say how wide the blur is, so that --keep-focus"):
+    with pytest.raises(UsageError, match="gkmnet does not say how wide the blur is, so that --keep-focus"):
         Deblurrer(Knowing("gkmnet"), "none").restore(photo, keep_focus=True)
 
 

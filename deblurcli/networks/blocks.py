@@ -17,9 +17,22 @@ State = tuple[Tensor, Tensor]  # of an LSTM: hidden, memory
 PART = 256  # px, see in_parts
 
 
-def reflect_conv(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
-    """A bias-free 3×3 convolution that mirrors the picture at its border instead of darkening it."""
-    return nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, padding_mode="reflect", bias=False)
+class ReflectConv(nn.Conv2d):
+    """A bias-free 3×3 convolution that mirrors the picture at its border instead of darkening it.
+
+    It pads in the picture's own precision. PyTorch's autocast would go to float32 and back, which is a seventh of the
+    time that training INIKNet takes.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int = 1) -> None:
+        super().__init__(channels_in, channels_out, 3, stride, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, channels_out, H, W). Where C is too few, the others are zeros, and not computed with."""
+        with full_precision(input.device.type):
+            padded = F.pad(input, (1, 1, 1, 1), mode="reflect")
+        some = input.shape[1] < self.in_channels
+        return F.conv2d(padded, self.weight[:, : input.shape[1]] if some else self.weight, stride=self.stride)
 
 
 class ResidualBlock(nn.Module):
@@ -27,17 +40,15 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = reflect_conv(channels, channels)
-        self.second = reflect_conv(channels, channels)
+        self.first = ReflectConv(channels, channels)
+        self.second = ReflectConv(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W). Where x has fewer channels, the others are zeros, and not computed with."""
-        given = x.shape[1]
-        if given == self.first.in_channels:
-            first = self.first(x)
-        else:
-            first = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), self.first.weight[:, :given])
-            x = F.pad(x, (0, 0, 0, 0, 0, self.first.in_channels - given))
+        missing = self.first.in_channels - x.shape[1]
+        first = self.first(x)
+        if missing:
+            x = F.pad(x, (0, 0, 0, 0, 0, missing))
         return x + self.second(F.relu(first, inplace=True))
 
 
@@ -65,8 +76,8 @@ class ChannelNorm(nn.LayerNorm):
     """Layer normalisation over the channels of each pixel by itself, so that tiles see what whole pictures see."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, C, H, W) → (B, C, H, W)."""
-        return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        """(B, C, H, W) → (B, C, H, W), in the same precision, also where autocast computes in another one."""
+        return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).to(input.dtype)
 
 
 def lstm_state(gates: Tensor, memory: Tensor) -> State:

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from deblurcli.networks.blocks import (
     AtomDictionary,
     ChannelNorm,
+    ReflectConv,
     State,
     full_precision,
     in_parts,
     lstm_state,
-    reflect_conv,
     residual_blocks,
     resize,
     size_maps,
@@ -40,17 +40,17 @@ class UNet(nn.Module):
     def __init__(self, width: int, blocks: int) -> None:
         super().__init__()
         fine, middle, deep = width, 2 * width, 4 * width
-        self.stem = reflect_conv(3, fine)
+        self.stem = ReflectConv(3, fine)
         self.encode_fine = residual_blocks(fine, blocks)
-        self.down_middle = reflect_conv(fine, middle, stride=2)
+        self.down_middle = ReflectConv(fine, middle, stride=2)
         self.encode_middle = residual_blocks(middle, blocks)
-        self.down_deep = reflect_conv(middle, deep, stride=2)
+        self.down_deep = ReflectConv(middle, deep, stride=2)
         self.encode_deep = residual_blocks(deep, blocks)
         self.up_middle = nn.ConvTranspose2d(deep, middle, 4, stride=2, padding=1, bias=False)
-        self.fuse_middle = reflect_conv(2 * middle, middle)
+        self.fuse_middle = ReflectConv(2 * middle, middle)
         self.decode_middle = residual_blocks(middle, blocks)
         self.up_fine = nn.ConvTranspose2d(middle, fine, 4, stride=2, padding=1, bias=False)
-        self.fuse_fine = reflect_conv(2 * fine, fine)
+        self.fuse_fine = ReflectConv(2 * fine, fine)
         self.decode_fine = residual_blocks(fine, blocks)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -340,7 +340,10 @@ def test_iniknet_tells_the_radius_while_it_is_trained(photos: torch.Tensor, tmp_
 def test_a_teachers_picture_takes_the_place_of_the_sharp_one(photos: torch.Tensor, tmp_path: Path) -> None:
     pairs = draw_pairs(all_pictures(photos, None, SMALL), 2, 64, SMALL.synthesis, torch.Generator().manual_seed(0))
     network, _ = load_network(network_spec("iniknet-fast"))
-    restored = network(pairs.blurred).picture.detach().clamp(0, 1)
+    mirrored = ((), (2,), (3,), (2, 3))
+    views = [network(pairs.blurred.flip(axes)).picture.detach().flip(axes) for axes in mirrored]
+    restored = torch.stack(views).mean(0).clamp(0, 1)
+    assert float((restored - views[0].clamp(0, 1)).abs().max()) > 1e-3  # one view alone would not do
     for share in (0.0, 0.25, 1.0):
         taught = taught_by(TeacherConfig(share=share), CPU)(pairs)
         torch.testing.assert_close(taught.sharp, pairs.sharp + share * (restored - pairs.sharp), atol=1e-5, rtol=0)

@@ -171,9 +171,9 @@ def train(
             for group in state.optimizer.param_groups:
                 group["lr"] = group["pace"] * learning_rate(recipe, state.step, state.cooldown)
             watch.lap("drawing")
-            pairs = taught(pairs)
             scales = scales_of(pairs.blurred, recipe.scales, network_spec(recipe.network))
             with torch.autocast(device.type, autocast or torch.bfloat16, enabled=autocast is not None):
+                pairs = taught(pairs)
                 results = restored_at_scales(restore, pairs.blurred, scales, maps=True)
             loss = torch.zeros((), device=device)
             for level, restored in enumerate(results):

@@ -1,7 +1,9 @@
 """What a trained network makes of a picture, to be learned from (distillation: Hinton, Vinyals, Dean, 2015).
 
 Most of what a blurred picture lacks cannot be known from it, and is noise to whoever learns from the sharp one. What a
-trained network restores can, so that a new network learns the first of it in fewer steps.
+trained network restores can, so that a new network learns the first of it in fewer steps. What it makes of a picture and
+of the same one mirrored differs by chance; the mean of both is nearer to the truth, and calmer, so that even a network
+that is its own teacher learns from it.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from deblurcli.networks.blocks import channels_last
 from deblurcli.networks.spec import network_spec
@@ -20,6 +23,7 @@ from deblurcli.training.scales import restored_at_scales, scales_of
 from deblurcli.weights.load import load_network
 
 SCALES = 3  # of a picture that the teacher is shown, at most
+MIRRORED = ((), (2,), (3,), (2, 3))  # the axes along which the teacher is shown a picture turned round
 
 
 def taught_by(teacher: TeacherConfig, device: torch.device) -> Callable[[Pairs], Pairs]:
@@ -36,10 +40,14 @@ def taught_by(teacher: TeacherConfig, device: torch.device) -> Callable[[Pairs],
     restore = in_rgb(channels_last(network).to(device).eval(), spec.name)
     most = SCALES if spec.coarse_to_fine else 1
 
+    def restored(picture: Tensor) -> Tensor:
+        return restored_at_scales(restore, picture, scales_of(picture, most, spec), maps=False)[0].picture
+
     @torch.no_grad()
     def taught(pairs: Pairs) -> Pairs:
         spec.check_side(pairs.blurred.shape[-1], "crops")
-        restored = restored_at_scales(restore, pairs.blurred, scales_of(pairs.blurred, most, spec), maps=False)[0]
-        return replace(pairs, sharp=pairs.sharp.lerp(restored.picture.clamp(0, 1), teacher.share))
+        views = [restored(pairs.blurred.flip(axes)).flip(axes) for axes in MIRRORED]
+        picture = torch.stack(views).mean(0).clamp(0, 1)
+        return replace(pairs, sharp=pairs.sharp.lerp(picture, teacher.share))
 
     return taught

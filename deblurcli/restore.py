@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from deblurcli.arrays import Maps, Picture
 from deblurcli.backends.backend import Answer, Backend
+from deblurcli.careful import look
 from deblurcli.errors import UsageError
 from deblurcli.focus import KeepBokeh, Kept, Where, blended, in_blocks, radius_map, what_to_keep
 from deblurcli.guard import is_sound
@@ -148,7 +149,8 @@ class Deblurrer:
         Args:
             picture: (H, W, 3) float32 RGB as displayed, nominally in [0, 1].
             maps: also return the coefficient maps, name → (C, H, W).
-            how: ``amount``, ``scales``, ``keep_bokeh``, ``keep_focus``, ``mask`` and ``region``, as for ``restore``.
+            how: ``amount``, ``careful``, ``scales``, ``keep_bokeh``, ``keep_focus``, ``mask`` and ``region``, as for
+                ``restore``.
 
         Returns:
             The restored picture, same shape, not clipped; with ``maps``, a pair of both.
@@ -186,6 +188,7 @@ class Deblurrer:
         photo: Photo,
         *,
         amount: float = 1.0,
+        careful: bool = False,
         tile: Tile = "auto",
         scales: Scales = "auto",
         depth: Literal["auto", 8, 16, 32] = "auto",
@@ -204,6 +207,8 @@ class Deblurrer:
         Args:
             amount: 0 leaves every code value as it is, 1 is the network's answer, between them is a blend; up to 1.5
                 exaggerates.
+            careful: the mean of what the network makes of the photo and of the photo mirrored three ways. Maps are
+                those of the photo as it is.
             tile: "auto", "none", or the side of the tiles, px.
             scales: at how many sizes of the photo, itself counted; "auto" is as many as its size allows for networks
                 made for it, else 1. There are never more.
@@ -252,7 +257,7 @@ class Deblurrer:
                 copy, coarser = copies.pop(), made
                 planes = Planes(asked, copy.plan.height, copy.plan.width, copy.level, maps_scale, maps_folder, block)
                 faults.insert(0, [])
-                network = self._network(copy.show, planes, self._averages(copy), faults[0])
+                network = self._network(copy.show, planes, self._averages(copy), faults[0], careful)
                 if copy.level == 0:
                     network = _finished(network, amount, photo.gray, view)
                     made = np.empty(copy.codes.shape, dtype) if plan.wanted is None else as_depth(copy.codes, dtype)
@@ -300,6 +305,7 @@ class Deblurrer:
         regions: Sequence[Region],
         *,
         amount: float = 1.0,
+        careful: bool = False,
         scales: Scales = "auto",
         transfer: Transfer = "auto",
         keep_bokeh: KeepBokeh = "auto",
@@ -312,7 +318,7 @@ class Deblurrer:
         a small copy of the photo, what is in focus from the regions alone: borders may be a little elsewhere.
 
         Args:
-            regions: inside the photo. amount, scales, transfer, keep_bokeh, keep_focus: as for ``restore``.
+            regions: inside the photo. amount, careful and so on: as for ``restore``.
         """
         spec = self.backend.spec
         height, width = photo.pixels.shape[:2]
@@ -335,7 +341,8 @@ class Deblurrer:
         light: Picture | None = None
         while copies:  # from coarse to fine
             copy, coarser = copies.pop(), made if made.size else None
-            network = self._network(copy.show, Planes(told, *copy.plan.photo.shape, copy.level, 1, None), [], [])
+            planes = Planes(told, *copy.plan.photo.shape, copy.level, 1, None)
+            network = self._network(copy.show, planes, [], [], careful)
             if copy.level == 0:
                 network = _finished(network, amount, photo.gray, view)
             # As large as the copy, though of memory that is never written to there is none. NumPy's own would come in
@@ -410,7 +417,7 @@ class Deblurrer:
         return known
 
     def _network(
-        self, show: Show, planes: Planes, averages: list[NDArray[np.float64]], faults: list[str]
+        self, show: Show, planes: Planes, averages: list[NDArray[np.float64]], faults: list[str], careful: bool
     ) -> Callable[..., NDArray[np.float32]]:
         """From a tile's codes (h, w, 3), and what came of the coarser copies there, to its change and maps.
 
@@ -419,7 +426,7 @@ class Deblurrer:
 
         def network(codes: NDArray[Any], coarser: NDArray[Any] | None = None) -> NDArray[np.float32]:
             seen = show(codes)
-            restored, maps, trust = self._sound(seen, planes.names, averages, faults)
+            restored, maps, trust = self._sound(seen, planes.names, averages, faults, careful)
             values = np.empty((*seen.shape[:2], 3 + planes.channels), np.float32)
             change = np.subtract(restored, seen, out=values[..., :3])
             if coarser is not None:
@@ -432,14 +439,14 @@ class Deblurrer:
         return network
 
     def _sound(
-        self, seen: Picture, maps: Sequence[str], averages: list[NDArray[np.float64]], faults: list[str]
+        self, seen: Picture, maps: Sequence[str], averages: list[NDArray[np.float64]], faults: list[str], careful: bool
     ) -> Answer:
-        """What ``Backend.run`` makes of a tile; what cannot be right is computed in full precision or left out."""
-        answer = self.backend.run(seen, maps, averages)
+        """What the network makes of a tile; what cannot be right is computed in full precision or left out."""
+        answer = look(self.backend, seen, maps, averages, careful)
         if is_sound(seen, answer.restored):
             return answer
         if self._in_full:
-            answer = self._in_full().run(seen, maps, averages)
+            answer = look(self._in_full(), seen, maps, averages, careful)
             if is_sound(seen, answer.restored):
                 faults.append("repeated")
                 return answer

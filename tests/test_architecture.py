@@ -39,8 +39,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 MAY_IMPORT["focus"] = {"arrays", "errors", "maps.block_means", "networks.spec", "photo", "tiling"}
 MAY_IMPORT["backends"] = MAY_IMPORT["weights"] | {"weights"}
+MAY_IMPORT["careful"] = {"arrays", "backends.backend"}
 MAY_IMPORT["restore"] = MAY_IMPORT["backends"] | {
     "backends",
+    "careful",
     "focus",
     "guard",
     "parts",

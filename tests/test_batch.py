@@ -313,6 +313,7 @@ def test_finished_photos_are_told_by_how_they_were_made(shots: Path, capsys: pyt
     # Other options, another file.
     assert all("exists already" in why for why in rows("--skip-existing", "--amount", 0.5, code=1).values())
     assert set(rows("--skip-existing", "--overwrite", "--amount", 0.5).values()) == {"restored"}
+    assert all("exists already" in why for why in rows("--skip-existing", "--careful", code=1).values())
     # Maps are part of it.
     command = ("shots/a.png", "-o", "sharp/a.png", "--json", "-q", "--amount", 0.5, "--skip-existing")
     assert set(rows().values()) == {"skipped"}

@@ -87,6 +87,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         (["--networks", "iniknet-fast,gkmnet"], 1, "'gkmnet' has no trained weights here yet"),
         (["--networks", "nonsense"], 2, "no network is called 'nonsense'"),
         (["--networks", "all", "-m", "iniknet-fast"], 2, "--networks goes without -m"),
+        (["--networks", "all", "--careful"], 2, "--networks goes without -m"),
         ([], 2, "--suite all"),
     ],
 )

@@ -364,12 +364,12 @@ def test_it_is_recorded_and_done_again_when_it_changes(photo: Path, capsys: pyte
         assert deblur(photo, "-o", out, "--json", "--skip-existing", "--overwrite", *arguments) == 0
         return json.loads(capsys.readouterr().out)
 
-    row = run("--mask", mask, "--region", "50%,0,50%,80", "--keep-bokeh", 3)
-    assert (row["mask"], row["region"], row["keep_bokeh"]) == ("mask.png", "50%,0,50%,80", 3)
+    row = run("--mask", mask, "--region", "50%,0,50%,80", "--keep-bokeh", 3, "--careful")
+    assert (row["mask"], row["region"], row["keep_bokeh"], row["careful"]) == ("mask.png", "50%,0,50%,80", 3, True)
     software = str(Image.open(out).getexif()[0x131])
-    assert "bokeh kept from 3 px, mask " in software and ", region 50%,0,50%,80," in software
+    assert ", careful, bokeh kept from 3 px, mask " in software and ", region 50%,0,50%,80," in software
     np.testing.assert_array_equal(np.asarray(Image.open(out))[:, :60], np.asarray(Image.open(photo))[:, :60])
-    assert run("--mask", mask, "--region", "50%,0,50%,80", "--keep-bokeh", 3)["skipped"]
+    assert run("--mask", mask, "--region", "50%,0,50%,80", "--keep-bokeh", 3, "--careful")["skipped"]
     assert "skipped" not in run("--mask", mask, "--region", "50%,0,50%,80", "--keep-bokeh", 4)
     assert "skipped" not in run("--mask", mask)
     Image.new("L", (12, 8), 200).save(mask)

@@ -100,6 +100,62 @@ def test_values_beyond_white_are_kept() -> None:
     assert np.isfinite(restored[0, 1:]).all()
 
 
+class Slanting(Brighter):
+    """Adds more to the right and to the bottom of what it is shown, whatever that is; 0.1 in the middle."""
+
+    def run(self, picture: Picture, maps: Wanted = False, statistics: Sequence[NDArray[Any]] = ()) -> Answer:
+        answer = super().run(picture, maps, statistics)
+        height, width = picture.shape[:2]
+        across, down = np.linspace(-0.03, 0.03, width), np.linspace(-0.05, 0.05, height)[:, None]
+        slant = (across + down).astype(np.float32)
+        maps = {name: plane * slant for name, plane in answer.maps.items()}
+        return Answer(answer.restored + slant[..., None], maps, 0.5 + slant[::2, ::2])
+
+
+def test_a_careful_look_is_the_mean_of_four() -> None:
+    photo = Photo(RNG.random((48, 64, 3), np.float32))
+    backend = Slanting()
+    how = {"maps": True, "scales": 1, "keep_bokeh": "off", "keep_focus": False}
+    once, carefully = (Deblurrer(backend, "none").restore(photo, careful=c, **how) for c in (False, True))
+    assert backend.calls == 1 + 4
+    change = carefully.photo.pixels - photo.pixels
+    np.testing.assert_allclose(change, 0.1, atol=1e-5)  # what depends on the side it is seen from is gone
+    assert np.ptp(once.photo.pixels - photo.pixels) > 0.15
+    assert all(np.array_equal(once.maps[name], carefully.maps[name]) for name in once.maps)
+
+
+def test_a_careful_look_is_as_sure_on_all_sides() -> None:
+    class Halving(Slanting):
+        """Adds half as much to the smaller copy, which counts by what is not trusted to the larger one."""
+
+        def run(self, picture: Picture, maps: Wanted = False, statistics: Sequence[NDArray[Any]] = ()) -> Answer:
+            answer = super().run(picture, maps, statistics)
+            less = np.float32(0.05 if picture.shape[0] < 200 else 0)
+            return answer._replace(restored=answer.restored - less)
+
+    photo = Photo(RNG.random((256, 320, 3), np.float32))
+    how = {"scales": 2, "keep_bokeh": "off", "keep_focus": False}
+    once, carefully = (
+        Deblurrer(Halving(), "none").restore(photo, careful=c, **how).photo.pixels - photo.pixels for c in (False, True)
+    )
+    np.testing.assert_allclose(carefully, 0.075, atol=1e-3)  # 0.1, and half of what the smaller copy has less
+    assert np.ptp(once) > 0.1
+
+
+@pytest.mark.parametrize("tile", ["none", 160])
+def test_a_careful_photo_is_the_mean_of_its_mirrored_copies(tile: Any) -> None:
+    deblurrer = deblurcli.load("tiny", backend="torch", device="cpu")
+    pixels = RNG.random((192, 240, 3), np.float32)
+    how = {"scales": 1, "tile": tile, "keep_bokeh": "off", "keep_focus": False}
+    views = []
+    for axes in ((), (0,), (1,), (0, 1)):
+        seen = Photo(np.ascontiguousarray(np.flip(pixels, axes)))
+        views.append(np.flip(deblurrer.restore(seen, **{**how, "tile": "none"}).photo.pixels, axes))
+    found = deblurrer.restore(Photo(pixels), careful=True, **how).photo.pixels
+    np.testing.assert_allclose(found, np.mean(views, axis=0), atol=1e-5)
+    assert np.abs(found - views[0]).max() > 1e-4
+
+
 @pytest.mark.parametrize("amount", [0.0, 0.25, 1.0])
 def test_amount(amount: float) -> None:
     photo = Photo(RNG.integers(0, 200, (40, 40, 3), dtype=np.uint8))

@@ -43,6 +43,7 @@ class Options:
     """
 
     amount: float = 1.0
+    careful: bool = False
     keep_bokeh: KeepBokeh = "auto"
     keep_focus: bool | None = None
     mask: Mask | None = None
@@ -221,6 +222,7 @@ def _restore(
         deblurrer, result = device.restore(
             photo,
             amount=options.amount,
+            careful=options.careful,
             tile=options.tile,
             scales=options.scales,
             depth=options.depth,
@@ -288,6 +290,7 @@ def _about(deblurrer: Deblurrer, options: Options, photo: Photo, result: Restora
         "device": backend.device,
         "precision": backend.precision,
         "amount": options.amount,
+        "careful": options.careful,
         "keep_bokeh": round(result.kept.bokeh_from, 2) or None,
         "bokeh": round(result.kept.bokeh, 4),
         "focus": round(result.kept.focus, 4),
@@ -318,6 +321,8 @@ def _description(deblurrer: Deblurrer, job: Job, options: Options, result: Resto
     """What was done to a photo, for its metadata. EXIF text is ASCII. ``source`` is its file on this machine."""
     backend = deblurrer.backend
     text = f"deblur {__version__}: {str(deblurrer).replace(' · ', ', ')}, amount {options.amount:g}"
+    if options.careful:
+        text += ", careful"
     if result.kept.bokeh_from:
         text += f", bokeh kept from {result.kept.bokeh_from:.3g} px"
     if options.mask:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deblurcli.cli.messages import table_console
-from deblurcli.cli.options import network_options
+from deblurcli.cli.options import careful_option, network_options
 from deblurcli.cli.values import Word
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ CROPS = ("whole", "iniknet", "p2ikt")
 @click.option(
     "--baselines", is_flag=True, help="Also measure unsharp masking, and deconvolution that is told the true blur."
 )
+@careful_option
 @network_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write all rows to this JSON file.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write the worst, median and best to this PNG file.")
@@ -67,6 +68,7 @@ def evaluate(
     layout: str,
     protocol: str,
     baselines: bool,
+    careful: bool,
     network: str | None,
     weights: str | None,
     backend: str,
@@ -93,8 +95,8 @@ def evaluate(
     from deblurcli.loading import load
 
     if networks:
-        if network or weights or sheet or baselines:
-            what = "--networks goes without -m, --weights, --sheet and --baselines"
+        if network or weights or sheet or baselines or careful:
+            what = "--networks goes without -m, --weights, --sheet, --baselines and --careful"
             raise UsageError(what, "Each network is measured with its own weights.")
         bench = {"photos": photos, "pairs": pairs, "layout": layout, "protocol": protocol}
         chosen = {"backend": backend, "device": device, "precision": precision}
@@ -103,7 +105,7 @@ def evaluate(
     if not suites:
         raise UsageError("nothing was named to be measured", "Add --suite all, or compare networks: --networks all.")
     deblurrer = load(network, weights, backend, device, precision)
-    report = run_suites(suites, Bench(deblurrer, photos, pairs, baselines, layout, protocol))
+    report = run_suites(suites, Bench(deblurrer, photos, pairs, baselines, layout, protocol, careful))
     _print(report, str(deblurrer))
     if output:
         write_report(output, command_line(), str(deblurrer), report, {"photos": photos, "pairs": pairs})

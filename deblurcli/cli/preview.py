@@ -16,6 +16,7 @@ from deblurcli.cli.options import (
     SCALES_HELP,
     Spoken,
     amount_option,
+    careful_option,
     keep_bokeh_option,
     keep_focus_option,
     network_options,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 @network_options
 @click.option("--scales", type=ScalesType(), default="auto", help=SCALES_HELP)
 @amount_option
+@careful_option
 @keep_bokeh_option("auto")
 @keep_focus_option
 @click.option("--no-open", is_flag=True, help="Only write the picture, and open no viewer.")
@@ -54,6 +56,7 @@ def preview(
     precision: str,
     scales: Scales,
     amount: float,
+    careful: bool,
     keep_bokeh: KeepBokeh,
     keep_focus: bool | None,
     no_open: bool,
@@ -92,7 +95,8 @@ def preview(
         read = read_photo(photo)
         deblurrer = loading.result()
     places = telling_places(read.pixels)
-    how = {"amount": amount, "scales": scales, "keep_bokeh": keep_bokeh, "keep_focus": keep_focus}
+    how = {"amount": amount, "careful": careful, "scales": scales}
+    how |= {"keep_bokeh": keep_bokeh, "keep_focus": keep_focus}
     parts = deblurrer.parts(read, [region for _, region in places], **how)
     pairs = [about_part(name, part) for (name, _), part in zip(places, parts, strict=True)]
     pairs.sort(key=lambda pair: -pair.before.size)

@@ -9,7 +9,14 @@ from typing import Any
 import click
 
 from deblurcli.cli.defaults import profile_option
-from deblurcli.cli.options import SCALES_HELP, Spoken, amount_option, keep_bokeh_option, keep_focus_option
+from deblurcli.cli.options import (
+    SCALES_HELP,
+    Spoken,
+    amount_option,
+    careful_option,
+    keep_bokeh_option,
+    keep_focus_option,
+)
 from deblurcli.cli.sections import ENGINE, EVERYDAY, FILES, LOOK, MANY, WHERE, Sectioned, all_of
 from deblurcli.cli.values import AreaType, FormatType, LocalPath, Number, ScalesType, ShardType, TileType, Word, is_gone
 from deblurcli.errors import UsageError
@@ -60,6 +67,7 @@ def picture_options(command: Any) -> Any:
     command = all_of(
         command,
         amount_option,
+        careful_option,
         click.option(
             "--format",
             type=FormatType(),

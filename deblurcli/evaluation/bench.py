@@ -39,6 +39,7 @@ class Bench:
         baselines: also measure what simple sharpening and classic deconvolution reach.
         layout: of the pairs, a key of ``LAYOUTS``; "auto" goes by names.
         protocol: what pairs are cut to, a key of ``CROPS``; "auto" for what most papers score on this data set.
+        careful: as for ``Deblurrer.restore``.
 
     Raises:
         UsageError: a folder does not exist or holds no photo, or nothing can be measured on it.
@@ -50,6 +51,7 @@ class Bench:
     baselines: bool = False
     layout: str = "auto"
     protocol: str = "auto"
+    careful: bool = False
 
     def __post_init__(self) -> None:
         for folder in (self.photos, self.pairs):
@@ -75,7 +77,8 @@ class Bench:
     def restore(self, picture: Picture, tile: Tile = "auto", keep_bokeh: KeepBokeh = "off") -> Picture:
         """What a user gets for this picture, saved as an 8-bit file, with --keep-bokeh off: (H, W, 3) → the same."""
         photo = Photo(to_codes(picture, np.uint8))
-        return to_float(self.deblurrer.restore(photo, tile=tile, keep_bokeh=keep_bokeh).photo.pixels)
+        result = self.deblurrer.restore(photo, careful=self.careful, tile=tile, keep_bokeh=keep_bokeh)
+        return to_float(result.photo.pixels)
 
     def sharp_pictures(self) -> Iterator[tuple[str, Picture]]:
         """Names and pictures, (H, W, 3): the folder's photos in order, or drawn ones."""

@@ -1,9 +1,8 @@
 """What a trained network makes of a picture, to be learned from (distillation: Hinton, Vinyals, Dean, 2015).
 
 Most of what a blurred picture lacks cannot be known from it, and is noise to whoever learns from the sharp one. What a
-trained network restores can, so that a new network learns the first of it in fewer steps. What it makes of a picture and
-of the same one mirrored differs by chance; the mean of both is nearer to the truth, and calmer, so that even a network
-that is its own teacher learns from it.
+trained network restores can, so that a new network learns the first of it in fewer steps. What it makes of a picture
+and of the same one mirrored differs by chance; the mean is nearer to the truth, and calmer.
 """
 
 from __future__ import annotations

@@ -108,8 +108,8 @@ class Slanting(Brighter):
         height, width = picture.shape[:2]
         across, down = np.linspace(-0.03, 0.03, width), np.linspace(-0.05, 0.05, height)[:, None]
         slant = (across + down).astype(np.float32)
-        maps = {name: plane * slant for name, plane in answer.maps.items()}
-        return Answer(answer.restored + slant[..., None], maps, 0.5 + slant[::2, ::2])
+        planes = {name: plane * slant for name, plane in answer.maps.items()}
+        return Answer(answer.restored + slant[..., None], planes, 0.5 + slant[::2, ::2])
 
 
 def test_a_careful_look_is_the_mean_of_four() -> None:

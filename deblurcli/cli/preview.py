@@ -95,9 +95,15 @@ def preview(
         read = read_photo(photo)
         deblurrer = loading.result()
     places = telling_places(read.pixels)
-    how = {"amount": amount, "careful": careful, "scales": scales}
-    how |= {"keep_bokeh": keep_bokeh, "keep_focus": keep_focus}
-    parts = deblurrer.parts(read, [region for _, region in places], **how)
+    parts = deblurrer.parts(
+        read,
+        [region for _, region in places],
+        amount=amount,
+        careful=careful,
+        scales=scales,
+        keep_bokeh=keep_bokeh,
+        keep_focus=keep_focus,
+    )
     pairs = [about_part(name, part) for (name, _), part in zip(places, parts, strict=True)]
     pairs.sort(key=lambda pair: -pair.before.size)
     title = f"{photo.name}   {deblurrer}   amount {amount:g}"

@@ -115,7 +115,10 @@ def sharp_summary(rows: list[Row]) -> Values:
 def seams(bench: Bench) -> Iterator[Row]:
     """Tiles against the whole, at full precision: largest and mean difference in 1/255."""
     for name, picture in bench.sharp_pictures():
-        how = [{"tile": tile, "keep_bokeh": "off", "keep_focus": False} for tile in ("none", SEAM_TILE)]
+        how = [
+            {"tile": tile, "careful": bench.careful, "keep_bokeh": "off", "keep_focus": False}
+            for tile in ("none", SEAM_TILE)
+        ]
         whole, tiles = (bench.deblurrer.restore(Photo(picture), **h).photo.pixels for h in how)
         difference = np.abs(to_float(whole) - to_float(tiles)) * 255
         values = {"largest": float(difference.max()), "mean": float(difference.mean())}

@@ -8,6 +8,7 @@ CVPR 2016). So the mean draws fewer lines that are none, and is nearer to the tr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,16 @@ from numpy.typing import NDArray
 from deblurcli.arrays import Picture
 from deblurcli.backends.backend import Answer, Backend
 
+Careful = Literal["auto"] | bool
+
+# Thousands of multiply-adds: of a megapixel in iniknet-fast, which is seconds on a laptop.
+LITTLE = 66e6
 MIRRORED = ((0,), (1,), (0, 1))  # axes along which a tile is mirrored to be looked at again
+
+
+def is_careful(wanted: Careful, backend: Backend, height: int, width: int) -> bool:
+    """Whether the tiles of a copy of the photo are looked at four times: "auto" does so where that costs little."""
+    return height * width * backend.spec.cost <= LITTLE if wanted == "auto" else wanted
 
 
 def look(

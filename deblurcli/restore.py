@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from deblurcli.arrays import Maps, Picture
 from deblurcli.backends.backend import Answer, Backend
-from deblurcli.careful import look
+from deblurcli.careful import Careful, is_careful, look
 from deblurcli.errors import UsageError
 from deblurcli.focus import KeepBokeh, Kept, Where, blended, in_blocks, radius_map, what_to_keep
 from deblurcli.guard import is_sound
@@ -28,17 +28,7 @@ from deblurcli.photo.curves import Transfer, View, view_of
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import as_depth, to_codes, to_float
 from deblurcli.scales import Scales, fused, fused_size, halved, scales_of
-from deblurcli.tiling import (
-    LARGEST_TILE,
-    Plan,
-    Progress,
-    Region,
-    average,
-    passes,
-    tiled,
-    window,
-    with_smaller_tiles,
-)
+from deblurcli.tiling import LARGEST_TILE, Plan, Progress, Region, average, passes, tiled, window, with_smaller_tiles
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +178,7 @@ class Deblurrer:
         photo: Photo,
         *,
         amount: float = 1.0,
-        careful: bool = False,
+        careful: Careful = "auto",
         tile: Tile = "auto",
         scales: Scales = "auto",
         depth: Literal["auto", 8, 16, 32] = "auto",
@@ -207,8 +197,8 @@ class Deblurrer:
         Args:
             amount: 0 leaves every code value as it is, 1 is the network's answer, between them is a blend; up to 1.5
                 exaggerates.
-            careful: the mean of what the network makes of the photo and of the photo mirrored three ways. Maps are
-                those of the photo as it is.
+            careful: the mean of what the network makes of the photo and of the photo mirrored three ways; "auto" for
+                copies of it that are small (``careful.LITTLE``). Maps are those of the photo as it is.
             tile: "auto", "none", or the side of the tiles, px.
             scales: at how many sizes of the photo, itself counted; "auto" is as many as its size allows for networks
                 made for it, else 1. There are never more.
@@ -257,7 +247,7 @@ class Deblurrer:
                 copy, coarser = copies.pop(), made
                 planes = Planes(asked, copy.plan.height, copy.plan.width, copy.level, maps_scale, maps_folder, block)
                 faults.insert(0, [])
-                network = self._network(copy.show, planes, self._averages(copy), faults[0], careful)
+                network = self._network(copy, planes, self._averages(copy), faults[0], careful)
                 if copy.level == 0:
                     network = _finished(network, amount, photo.gray, view)
                     made = np.empty(copy.codes.shape, dtype) if plan.wanted is None else as_depth(copy.codes, dtype)
@@ -305,7 +295,7 @@ class Deblurrer:
         regions: Sequence[Region],
         *,
         amount: float = 1.0,
-        careful: bool = False,
+        careful: Careful = "auto",
         scales: Scales = "auto",
         transfer: Transfer = "auto",
         keep_bokeh: KeepBokeh = "auto",
@@ -342,7 +332,7 @@ class Deblurrer:
         while copies:  # from coarse to fine
             copy, coarser = copies.pop(), made if made.size else None
             planes = Planes(told, *copy.plan.photo.shape, copy.level, 1, None)
-            network = self._network(copy.show, planes, [], [], careful)
+            network = self._network(copy, planes, [], [], careful)
             if copy.level == 0:
                 network = _finished(network, amount, photo.gray, view)
             # As large as the copy, though of memory that is never written to there is none. NumPy's own would come in
@@ -417,16 +407,18 @@ class Deblurrer:
         return known
 
     def _network(
-        self, show: Show, planes: Planes, averages: list[NDArray[np.float64]], faults: list[str], careful: bool
+        self, copy: _Copy, planes: Planes, averages: list[NDArray[np.float64]], faults: list[str], careful: Careful
     ) -> Callable[..., NDArray[np.float32]]:
         """From a tile's codes (h, w, 3), and what came of the coarser copies there, to its change and maps.
 
         These are (h, w, 3 + channels). Unsound tiles are added to ``faults``.
         """
 
+        carefully = is_careful(careful, self.backend, *copy.plan.photo.shape)
+
         def network(codes: NDArray[Any], coarser: NDArray[Any] | None = None) -> NDArray[np.float32]:
-            seen = show(codes)
-            restored, maps, trust = self._sound(seen, planes.names, averages, faults, careful)
+            seen = copy.show(codes)
+            restored, maps, trust = self._sound(seen, planes.names, averages, faults, carefully)
             values = np.empty((*seen.shape[:2], 3 + planes.channels), np.float32)
             change = np.subtract(restored, seen, out=values[..., :3])
             if coarser is not None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from golden_vectors import load_golden
 
+from deblurcli import careful
 from deblurcli.weights import store
 from deblurcli.weights.published.files import git_blob
 
@@ -26,6 +27,14 @@ def no_weights_from_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Itera
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEBLUR_WEIGHTS", str(tmp_path_factory.getbasetemp() / "fetched"))
         patch.delenv("DEBLUR_MIRROR", raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_look() -> Iterator[None]:
+    """Small pictures, as tests have them, would be looked at four times: most tests want what the network says once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(careful, "LITTLE", 0)
         yield
 
 

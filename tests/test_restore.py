@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 import deblurcli
+from deblurcli import careful
 from deblurcli.arrays import Picture
 from deblurcli.backends.backend import Answer, Wanted
 from deblurcli.backends.torch_backend import choose_device
@@ -140,6 +141,21 @@ def test_a_careful_look_is_as_sure_on_all_sides() -> None:
     )
     np.testing.assert_allclose(carefully, 0.075, atol=1e-3)  # 0.1, and half of what the smaller copy has less
     assert np.ptp(once) > 0.1
+
+
+def test_by_default_small_copies_are_looked_at_carefully(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = Photo(RNG.random((256, 320, 3), np.float32))
+    backend = Slanting()
+    how = {"scales": 2, "tile": "none", "keep_bokeh": "off", "keep_focus": False}
+    for side, looks in ((128, 1 + 1), (129, 1 + 4), (256, 1 + 4), (257, 4 + 4)):
+        monkeypatch.setattr(careful, "LITTLE", side * (side - 1) * 5 / 4 * backend.spec.cost)
+        before = backend.calls
+        Deblurrer(backend, "none").restore(photo, **how)
+        assert backend.calls - before == looks
+        for asked, looks in ((True, 4 + 4), (False, 1 + 1)):
+            before = backend.calls
+            Deblurrer(backend, "none").restore(photo, careful=asked, **how)
+            assert backend.calls - before == looks
 
 
 @pytest.mark.parametrize("tile", ["none", 160])

@@ -16,6 +16,7 @@ from deblurcli import __version__
 from deblurcli.batch.jobs import Job, check_existing, check_place, make_folder
 from deblurcli.batch.record import record_of, sha256, sum_of
 from deblurcli.batch.storage import fetched, is_remote, published
+from deblurcli.careful import Careful
 from deblurcli.errors import DeblurError, OutputLostError, PhotoError, UsageError, failure
 from deblurcli.scales import Scales
 from deblurcli.tiling import Progress, Region
@@ -43,7 +44,7 @@ class Options:
     """
 
     amount: float = 1.0
-    careful: bool = False
+    careful: Careful = "auto"
     keep_bokeh: KeepBokeh = "auto"
     keep_focus: bool | None = None
     mask: Mask | None = None
@@ -321,8 +322,8 @@ def _description(deblurrer: Deblurrer, job: Job, options: Options, result: Resto
     """What was done to a photo, for its metadata. EXIF text is ASCII. ``source`` is its file on this machine."""
     backend = deblurrer.backend
     text = f"deblur {__version__}: {str(deblurrer).replace(' · ', ', ')}, amount {options.amount:g}"
-    if options.careful:
-        text += ", careful"
+    if options.careful != "auto":
+        text += ", careful" if options.careful else ", not careful"
     if result.kept.bokeh_from:
         text += f", bokeh kept from {result.kept.bokeh_from:.3g} px"
     if options.mask:

@@ -12,6 +12,7 @@ from deblurcli.cli.options import careful_option, network_options
 from deblurcli.cli.values import Word
 
 if TYPE_CHECKING:
+    from deblurcli.careful import Careful
     from deblurcli.evaluation.suites import Report
 
 SUITES = ("synthetic", "wide", "real", "sharp", "noise", "edge", "text", "maps", "seams")
@@ -68,7 +69,7 @@ def evaluate(
     layout: str,
     protocol: str,
     baselines: bool,
-    careful: bool,
+    careful: Careful,
     network: str | None,
     weights: str | None,
     backend: str,
@@ -95,7 +96,7 @@ def evaluate(
     from deblurcli.loading import load
 
     if networks:
-        if network or weights or sheet or baselines or careful:
+        if network or weights or sheet or baselines or careful != "auto":
             what = "--networks goes without -m, --weights, --sheet, --baselines and --careful"
             raise UsageError(what, "Each network is measured with its own weights.")
         bench = {"photos": photos, "pairs": pairs, "layout": layout, "protocol": protocol}

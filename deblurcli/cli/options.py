@@ -27,10 +27,12 @@ amount_option = click.option(
 )
 
 careful_option = click.option(
-    "--careful",
-    is_flag=True,
+    "--careful/--no-careful",
+    default=None,
+    callback=lambda context, parameter, value: "auto" if value is None else value,
     help="Restore the photo four times, each time mirrored in a different way, and average the results: more natural "
-    "faces, fewer made-up lines. Takes four times as long.",
+    "faces, fewer made-up lines. Takes four times as long.  [default: on for up to 1 megapixel; of larger photos, for "
+    "the copies that are as small]",
 )
 
 

@@ -24,6 +24,7 @@ from deblurcli.cli.options import (
 from deblurcli.cli.values import LocalPath, ScalesType
 
 if TYPE_CHECKING:
+    from deblurcli.careful import Careful
     from deblurcli.focus import KeepBokeh
     from deblurcli.scales import Scales
 
@@ -56,7 +57,7 @@ def preview(
     precision: str,
     scales: Scales,
     amount: float,
-    careful: bool,
+    careful: Careful,
     keep_bokeh: KeepBokeh,
     keep_focus: bool | None,
     no_open: bool,

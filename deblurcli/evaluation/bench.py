@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deblurcli.arrays import Picture
+from deblurcli.careful import Careful
 from deblurcli.datasets.layouts import LAYOUTS
 from deblurcli.errors import UsageError
 from deblurcli.evaluation.drawn import drawn_pictures
@@ -51,7 +52,7 @@ class Bench:
     baselines: bool = False
     layout: str = "auto"
     protocol: str = "auto"
-    careful: bool = False
+    careful: Careful = "auto"
 
     def __post_init__(self) -> None:
         for folder in (self.photos, self.pairs):

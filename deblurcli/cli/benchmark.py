@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from deblurcli.backends import BACKENDS, PRECISIONS
-from deblurcli.cli.options import check_device
+from deblurcli.cli.options import careful_option, check_device
 from deblurcli.cli.values import NetworkType, Number, Word
 from deblurcli.networks.spec import DEFAULT_NETWORK
+
+if TYPE_CHECKING:
+    from deblurcli.careful import Careful
 
 
 @click.command()
@@ -30,6 +34,7 @@ from deblurcli.networks.spec import DEFAULT_NETWORK
     help="Also export these maps.",
 )
 @click.option("--tile", metavar="auto|none|PX", default="auto", help="Side of the tiles.")
+@careful_option
 @click.option("--preview", is_flag=True, help="Measure deblur preview, not a restoration.")
 @click.option("--repeats", type=Number(1, whole=True, example=3), default=3, show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the figures to this JSON file.")
@@ -43,6 +48,7 @@ def benchmark(
     depth: str,
     maps: tuple[str, ...],
     tile: str,
+    careful: Careful,
     preview: bool,
     repeats: int,
     output: Path | None,
@@ -54,7 +60,7 @@ def benchmark(
 
     \b
     deblur benchmark --megapixels 24 --depth 16
-    deblur benchmark -m iniknet-fast -m kpac-3 --megapixels 0.9 --tile none -o networks.json
+    deblur benchmark -m iniknet-fast -m kpac-3 --megapixels 0.9 --tile none --no-careful -o networks.json
     deblur benchmark --backend torch --backend onnx --precision fp32 --precision fp16
     deblur benchmark --megapixels 3 --maps none --maps blur_radius --maps all
     deblur benchmark --preview --megapixels 24 --backend onnx
@@ -67,11 +73,12 @@ def benchmark(
         raise UsageError("weights belong to one network", "Name one with --network.")
     if preview and (maps != ("none",) or tile != "auto"):
         raise UsageError("previews have neither maps nor tiles", "Leave out --maps and --tile, or --preview.")
+    looks = () if careful == "auto" else ("--careful" if careful else "--no-careful",)
     rows = []
     for name, size in product(network, megapixels):
         first = None
         for runtime, arithmetic, exported in product(backend, precision, maps):
-            options = ("--backend", runtime, "--device", device, "--precision", arithmetic)
+            options = ("--backend", runtime, "--device", device, "--precision", arithmetic, *looks)
             try:
                 if preview:
                     rows.append(measure_preview(Case(name, weights, size, int(depth), options), repeats))

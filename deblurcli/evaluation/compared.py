@@ -1,4 +1,7 @@
-"""All networks that have weights here, side by side: how good, how fast, and how much memory."""
+"""All networks that have weights here, side by side: how good, how fast, and how much memory.
+
+All look at a photo once: it is networks that are compared, and "auto" would let fast ones look again.
+"""
 
 from __future__ import annotations
 
@@ -41,10 +44,11 @@ def compare(
         WeightsError: a network has no weights here. UsageError: something does not fit.
     """
     options = tuple(word for name, value in chosen.items() for word in (f"--{name}", value))
+    options += ("--no-careful",)
     for name in networks:
         tag_of(network_spec(name))  # what cannot run should not wait for the others
     for name in networks:
-        report = run_suites(suites, Bench(load(name, **chosen), **bench))
+        report = run_suites(suites, Bench(load(name, **chosen), careful=False, **bench))
         summaries = {
             suite: {figure: values["deblur"] for figure, values in lines.items() if "deblur" in values}
             for suite, lines in report.summaries().items()

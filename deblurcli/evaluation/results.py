@@ -212,12 +212,12 @@ def results_tables(folder: Path) -> str:
         "| change of PSNR, dB | " + " | ".join(f"{value('synthetic', f'gain R={r}'):+.2f}" for r in radii) + " |",
         "",
         *_compared(measured.compared),
-        "All networks on the machine of the first table, each on a photo in one piece; those without weights are "
-        "untrained, as time does not depend on them.",
+        "All networks on the machine of the first table, each on a photo in one piece, restored once (`--no-careful`); "
+        "those without weights are untrained, as time does not depend on them.",
         "",
         markdown(measured.rows["networks"]),
         "",
-        "The default network in all runtimes and precisions:",
+        "The default network in all runtimes and precisions, as above:",
         "",
         markdown(measured.rows["runtimes"]),
         "",
@@ -243,8 +243,8 @@ def _compared(rows: list[dict[str, Any]]) -> list[str]:
     if len(rows) < 2:
         return []
     title = (
-        f"Networks with weights side by side, each with its own; speed on a photo of {MEGAPIXELS:g} megapixel, on a "
-        f"processor that convolves at {rows[0]['calibration GFLOP/s']:.0f} GFLOP/s:"
+        "Networks with weights side by side, each with its own, restoring once (`--no-careful`); speed on a photo of "
+        f"{MEGAPIXELS:g} megapixel, on a processor that convolves at {rows[0]['calibration GFLOP/s']:.0f} GFLOP/s:"
     )
     return [title, "", comparison(rows), ""]
 

@@ -2,7 +2,7 @@
 # again when pyproject.toml or constraints.txt change.
 
 PYTHON ?= python3
-PHOTO  ?= examples/coffee.jpg
+PHOTO  ?= examples/astronaut.jpg
 
 BIN      := .venv/bin
 INSTALL  := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt

@@ -18,7 +18,7 @@ from deblurcli.backends.backend import Answer, Backend
 
 Careful = Literal["auto"] | bool
 
-# Thousands of multiply-adds: of a megapixel in iniknet-fast, which is seconds on a laptop.
+# Thousands of multiply-adds: what iniknet-fast takes for a megapixel, which is seconds on a laptop.
 LITTLE = 66e6
 MIRRORED = ((0,), (1,), (0, 1))  # axes along which a tile is mirrored to be looked at again
 

@@ -31,8 +31,8 @@ careful_option = click.option(
     default=None,
     callback=lambda context, parameter, value: "auto" if value is None else value,
     help="Restore the photo four times, each time mirrored in a different way, and average the results: more natural "
-    "faces, fewer made-up lines. Takes four times as long.  [default: on for up to 1 megapixel; of larger photos, for "
-    "the copies that are as small]",
+    "faces, fewer made-up lines. Takes four times as long.  [default: for photos of up to 1 megapixel, and for "
+    "the small copies of larger ones]",
 )
 
 

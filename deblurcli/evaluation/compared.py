@@ -43,8 +43,7 @@ def compare(
     Raises:
         WeightsError: a network has no weights here. UsageError: something does not fit.
     """
-    options = tuple(word for name, value in chosen.items() for word in (f"--{name}", value))
-    options += ("--no-careful",)
+    options = (*(word for name, value in chosen.items() for word in (f"--{name}", value)), "--no-careful")
     for name in networks:
         tag_of(network_spec(name))  # what cannot run should not wait for the others
     for name in networks:

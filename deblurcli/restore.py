@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 from math import ceil, inf, log2, prod
@@ -18,17 +18,31 @@ from numpy.typing import NDArray
 from deblurcli.arrays import Maps, Picture
 from deblurcli.backends.backend import Answer, Backend
 from deblurcli.careful import Careful, is_careful, look
-from deblurcli.errors import UsageError
-from deblurcli.focus import KeepBokeh, Kept, Where, blended, in_blocks, radius_map, what_to_keep
+from deblurcli.errors import TileTooLargeError, UsageError
+from deblurcli.focus import KeepBokeh, Where, blended, in_blocks, radius_map, what_to_keep
 from deblurcli.guard import is_sound
+from deblurcli.lopsided import FEWEST, Lopsided, lopsided
 from deblurcli.maps.block_means import Planes
 from deblurcli.parts import Part, around, at_half
 from deblurcli.patterns import keep_patterns
 from deblurcli.photo.curves import Transfer, View, view_of
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import as_depth, to_codes, to_float
+from deblurcli.restoration import Restoration
 from deblurcli.scales import Scales, fused, fused_size, halved, scales_of
-from deblurcli.tiling import LARGEST_TILE, Plan, Progress, Region, average, passes, tiled, window, with_smaller_tiles
+from deblurcli.tiling import (
+    LARGEST_TILE,
+    Beside,
+    Plan,
+    Progress,
+    Region,
+    average,
+    mirrored,
+    passes,
+    tiled,
+    window,
+    with_smaller_tiles,
+)
 
 log = logging.getLogger(__name__)
 
@@ -37,75 +51,10 @@ Show = Callable[[NDArray[Any]], Picture]
 TAUGHT = 1680  # px, width of the photos that published weights were taught with
 GLANCE = 0.6  # of the halo that tiles have; takes two thirds of the time
 SMALL = 200_000  # px, of a copy that tells wide blur
-WORTH_SAYING = 0.01  # of the photo
 MOST_AMOUNT = 1.5
 # Pixels above USUAL take memory themselves, of which smaller tiles make up some bytes for each.
 USUAL, MADE_UP = 24_000_000, 3
 DTYPES = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), 32: np.dtype(np.float32)}
-
-
-@dataclass(frozen=True)
-class Restoration:
-    """A restored photo and how it came about.
-
-    Attributes:
-        photo: as the input, with other pixels.
-        maps: coefficient maps by name, (C, H, W), those with one value for the whole photo (C, 1, 1); empty unless
-            asked for.
-        tiles: how many there were, of all copies. tile_shape: height and width of what the network saw at once, px.
-        scales: at how many sizes the photo was restored (``scales``).
-        coarse: maps of the copies at 1/2, 1/4 … of the size, as ``maps``.
-        approximate: the network looks at the whole picture but was shown tiles: the result is near to what it should
-            be, not equal to it.
-        repeated: tiles that came out unsound in half precision and were computed again in single.
-        unrestored: tiles that stayed unsound, where the photo was left as it is.
-        patterns: share of the photo where fine patterns are as they were (``patterns``).
-        kept: what was left alone, being bokeh or in focus (``focus``); nothing if the network does not know.
-        stretched: the mask has another shape than the photo.
-        failed: the network made nothing of the photo that can be right: the result is a copy.
-        hint: what might do more for this photo; said once.
-    """
-
-    photo: Photo
-    tiles: int
-    tile_shape: tuple[int, int]
-    scales: int = 1
-    maps: Maps = field(default_factory=dict)
-    coarse: tuple[Maps, ...] = ()
-    approximate: bool = False
-    repeated: int = 0
-    unrestored: int = 0
-    patterns: float = 0.0
-    kept: Kept = field(default_factory=Kept)
-    stretched: bool = False
-    failed: bool = False
-    hint: str = ""
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What people have to be told about the result, one sentence each."""
-        said = []
-        if self.approximate:
-            said.append(
-                f"cut into {self.tiles} tiles, although this network looks at the whole picture, so the result differs "
-                "slightly from that (use --tile none if there is enough memory)"
-            )
-        if self.repeated:
-            said.append(
-                f"{self.repeated} of {self.tiles} tiles were too much for half precision and were computed in fp32"
-            )
-        if self.unrestored:
-            said.append(
-                f"{self.unrestored} of {self.tiles} tiles are as they were: the network's result was unusable "
-                "there (try other weights, another --device, or --precision fp32)"
-            )
-        if self.patterns > WORTH_SAYING:
-            said.append(
-                f"fine patterns are as they were, in {self.patterns:.0%} of the photo: the network took them for blur"
-            )
-        if self.stretched:
-            said.append("the mask has another shape than the photo and was stretched to it")
-        return (*said, *filter(None, [self.hint]))
 
 
 class Deblurrer:
@@ -139,8 +88,8 @@ class Deblurrer:
         Args:
             picture: (H, W, 3) float32 RGB as displayed, nominally in [0, 1].
             maps: also return the coefficient maps, name → (C, H, W).
-            how: ``amount``, ``careful``, ``scales``, ``keep_bokeh``, ``keep_focus``, ``mask`` and ``region``, as for
-                ``restore``.
+            how: ``amount``, ``careful``, ``even_out``, ``scales``, ``keep_bokeh``, ``keep_focus``, ``mask`` and
+                ``region``, as for ``restore``.
 
         Returns:
             The restored picture, same shape, not clipped; with ``maps``, a pair of both.
@@ -179,6 +128,7 @@ class Deblurrer:
         *,
         amount: float = 1.0,
         careful: Careful = "auto",
+        even_out: bool = True,
         tile: Tile = "auto",
         scales: Scales = "auto",
         depth: Literal["auto", 8, 16, 32] = "auto",
@@ -199,6 +149,8 @@ class Deblurrer:
                 exaggerates.
             careful: the mean of what the network makes of the photo and of the photo mirrored three ways; "auto" for
                 copies of it that are small (``careful.LITTLE``). Maps are those of the photo as it is.
+            even_out: blur that is lopsided all over the photo is evened out first (``lopsided``), where the network
+                knows how wide it is. Maps are those of the photo with its blur evened out.
             tile: "auto", "none", or the side of the tiles, px.
             scales: at how many sizes of the photo, itself counted; "auto" is as many as its size allows for networks
                 made for it, else 1. There are never more.
@@ -240,6 +192,7 @@ class Deblurrer:
             copies = self._copies(photo.pixels, view, plan, count, progress)
             tiles = [len(copy.plan.tiles) for copy in copies]
             log.info("%s, %s tiles of %d × %d px", self, " + ".join(map(str, tiles)), *reversed(plan.tile_shape))
+            uneven = self._lopsided(copies) if even_out else None
             found: list[Maps] = []
             faults: list[list[str]] = []
             made: NDArray[Any] | None = None
@@ -253,7 +206,8 @@ class Deblurrer:
                     made = np.empty(copy.codes.shape, dtype) if plan.wanted is None else as_depth(copy.codes, dtype)
                 else:  # the change, and the sizes that the next finer copy is told
                     made = np.zeros((*copy.codes.shape[:2], 3 + len(planes.sizes)), np.float16)
-                for part, values in tiled(copy.codes, network, copy.plan, copy.progress, self.backend.at_once, coarser):
+                beside, at_once = copy.beside(coarser, uneven), self.backend.at_once
+                for part, values in tiled(copy.codes, network, copy.plan, copy.progress, at_once, beside):
                     made[part.slices] = to_codes(values[..., : made.shape[2]], made.dtype)
                     planes.add(part, values[..., 3:])
                 found.insert(0, planes.maps())
@@ -273,6 +227,7 @@ class Deblurrer:
                 approximate=spec.context == "global" and max(tiles) > 1,
                 patterns=patterns,
                 kept=kept,
+                lean=uneven.lean if uneven else 0.0,
                 stretched=where.stretched,
                 repeated=sum(of_copy.count("repeated") for of_copy in faults),
                 unrestored=sum(of_copy.count("unrestored") for of_copy in faults),
@@ -296,6 +251,7 @@ class Deblurrer:
         *,
         amount: float = 1.0,
         careful: Careful = "auto",
+        even_out: bool = True,
         scales: Scales = "auto",
         transfer: Transfer = "auto",
         keep_bokeh: KeepBokeh = "auto",
@@ -308,7 +264,7 @@ class Deblurrer:
         a small copy of the photo, what is in focus from the regions alone: borders may be a little elsewhere.
 
         Args:
-            regions: inside the photo. amount, careful and so on: as for ``restore``.
+            regions: inside the photo. amount, careful, even_out and so on: as for ``restore``.
         """
         spec = self.backend.spec
         height, width = photo.pixels.shape[:2]
@@ -322,6 +278,7 @@ class Deblurrer:
         small = (
             next((c.level for c in copies if c.codes[..., 0].size <= SMALL), len(copies) - 1) if kept else len(copies)
         )
+        uneven = self._lopsided(copies) if even_out else None
         needed = [list(regions)]
         for copy in copies[1:]:
             needed.append([at_half(region, copy.plan.photo) for region in needed[-1]])
@@ -339,8 +296,9 @@ class Deblurrer:
             # pages of 2 MB, which takes a while.
             shape = (*copy.codes.shape[:2], 3 + len(told))
             made = np.frombuffer(mmap(-1, 4 * prod(shape)), np.float32).reshape(shape)
+            beside = copy.beside(coarser, uneven)
             for region in needed.pop():
-                made[region.slices] = window(copy.codes, network, around(region, copy.plan), coarser)
+                made[region.slices] = window(copy.codes, network, around(region, copy.plan), beside)
             if copy.level == small:
                 radius = made[..., 3] * 2**small
             if kept and 2**copy.level == where.side:
@@ -406,19 +364,44 @@ class Deblurrer:
             known.append(average(copy.codes, look, copy.plan, progress, self.backend.at_once))
         return known
 
+    def _lopsided(self, copies: Sequence[_Copy]) -> Lopsided | None:
+        """Whether the blur is lopsided, as far as the network can tell."""
+        if not radius_map(self.backend.spec, "auto"):
+            return None
+
+        def restored(picture: Picture) -> tuple[Picture, NDArray[np.float32]]:
+            once: dict[str, Any] = {"careful": False, "even_out": False, "keep_bokeh": "off", "keep_focus": False}
+            (part,) = self.parts(Photo(picture), [Region(0, 0, *picture.shape[:2])], **once)
+            assert part.radius is not None
+            return part.after, part.radius
+
+        most = self.backend.memory_budget() / self.backend.bytes_per_pixel(maps=False)
+        while most >= FEWEST:
+            try:
+                found = lopsided([(*copy.plan.photo.shape, copy.cut) for copy in copies], restored, most)
+            except (TileTooLargeError, MemoryError):
+                most /= 4
+            else:
+                log.info("blur is %s", f"lopsided, by {found.lean:+.2f}" if found else "the same on all sides")
+                return found
+        return None
+
     def _network(
         self, copy: _Copy, planes: Planes, averages: list[NDArray[np.float64]], faults: list[str], careful: Careful
     ) -> Callable[..., NDArray[np.float32]]:
-        """From a tile's codes (h, w, 3), and what came of the coarser copies there, to its change and maps.
+        """From a tile's codes (h, w, 3), and what is ``beside`` them, to its change and maps, (h, w, 3 + channels).
 
-        These are (h, w, 3 + channels). Unsound tiles are added to ``faults``.
+        Unsound tiles are added to ``faults``.
         """
 
         carefully = is_careful(careful, self.backend, *copy.plan.photo.shape)
 
-        def network(codes: NDArray[Any], coarser: NDArray[Any] | None = None) -> NDArray[np.float32]:
+        def network(
+            codes: NDArray[Any], coarser: NDArray[Any] | None, evening: NDArray[np.float32] | None
+        ) -> NDArray[np.float32]:
             seen = copy.show(codes)
-            restored, maps, trust = self._sound(seen, planes.names, averages, faults, carefully)
+            even = seen if evening is None else seen + evening[..., None]
+            restored, maps, trust = self._sound(seen, even, planes.names, averages, faults, carefully)
             values = np.empty((*seen.shape[:2], 3 + planes.channels), np.float32)
             change = np.subtract(restored, seen, out=values[..., :3])
             if coarser is not None:
@@ -431,14 +414,23 @@ class Deblurrer:
         return network
 
     def _sound(
-        self, seen: Picture, maps: Sequence[str], averages: list[NDArray[np.float64]], faults: list[str], careful: bool
+        self,
+        seen: Picture,
+        even: Picture,
+        maps: Sequence[str],
+        averages: list[NDArray[np.float64]],
+        faults: list[str],
+        careful: bool,
     ) -> Answer:
-        """What the network makes of a tile; what cannot be right is computed in full precision or left out."""
-        answer = look(self.backend, seen, maps, averages, careful)
+        """What the network makes of a tile whose blur is ``even``; what cannot be right is computed in full precision.
+
+        If that is not right either, it is the tile as it was seen.
+        """
+        answer = look(self.backend, even, maps, averages, careful)
         if is_sound(seen, answer.restored):
             return answer
         if self._in_full:
-            answer = look(self._in_full(), seen, maps, averages, careful)
+            answer = look(self._in_full(), even, maps, averages, careful)
             if is_sound(seen, answer.restored):
                 faults.append("repeated")
                 return answer
@@ -462,14 +454,25 @@ class _Copy:
     looks: list[Progress]
     progress: Progress
 
+    def cut(self, part: Region) -> Picture:
+        """What the network sees of a part of the copy."""
+        return self.show(mirrored(self.codes, part))
+
+    def beside(self, coarser: NDArray[Any] | None, uneven: Lopsided | None) -> Beside:
+        """From a part of the copy to what came of the ``coarser`` ones there, and what evens its blur out."""
+        return lambda part: (
+            None if coarser is None else mirrored(coarser, part.halved),
+            uneven and uneven.change(self.cut, part, self.level),
+        )
+
 
 def _finished(
     network: Callable[..., NDArray[np.float32]], amount: float, gray: bool, view: View | None
 ) -> Callable[..., NDArray[np.float32]]:
     """``network`` for the photo itself: in the place of the change, the photo with as much of it as is wanted."""
 
-    def finished(codes: NDArray[Any], coarser: NDArray[Any] | None = None) -> NDArray[np.float32]:
-        values = network(codes, coarser)
+    def finished(codes: NDArray[Any], *beside: NDArray[Any] | None) -> NDArray[np.float32]:
+        values = network(codes, *beside)
         change = values[..., :3]
         if view:  # where the network changes nothing, not a bit of the photo does, however it had to be shown
             seen = _seen(codes, view)

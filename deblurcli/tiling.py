@@ -42,7 +42,8 @@ from deblurcli.errors import TileTooLargeError, UsageError
 LARGEST_TILE = 2048  # px, of those chosen without being asked for
 
 Floats = NDArray[np.float32]
-Network = Callable[..., NDArray[Any]]  # of a part of the photo, and perhaps of what is beside it at half the size
+Network = Callable[..., NDArray[Any]]  # of a part of the photo, and of what else is known of it
+Beside = Callable[["Region"], tuple[Any, ...]]
 Progress = Callable[[int, int], None]
 Result = TypeVar("Result")
 
@@ -348,7 +349,7 @@ def tiled(
     plan: Plan,
     progress: Progress | None = None,
     at_once: int = 1,
-    coarser: NDArray[Any] | None = None,
+    beside: Beside | None = None,
 ) -> Iterator[tuple[Region, Floats]]:
     """Put a photo through a network, tile by tile.
 
@@ -358,7 +359,7 @@ def tiled(
         plan: made for H and W.
         progress: called with tiles done and tiles in all: (0, n) first, then after each tile, (n, n) last.
         at_once: how many tiles ``network`` is given at the same time, if more than one, in other threads.
-        coarser: (⌈H/2⌉, ⌈W/2⌉, …), any dtype, of which ``network`` is given the same part, (h/2, w/2, …), as well.
+        beside: from a part of the canvas to what else ``network`` is given with it.
 
     Yields:
         Regions of the photo and their final values, (region.height, region.width, C) float32. Together the regions
@@ -372,17 +373,17 @@ def tiled(
         raise ValueError(f"the plan is for a photo of {plan.photo.shape}, not {source.shape[:2]}")
     progress = progress or (lambda done, total: None)
     ramp = plan.ramp[:, None]
-    beside = np.empty(0, np.float32)  # of the tile to the left, what it shares with this one
+    left = np.empty(0, np.float32)  # of the tile to the left, what it shares with this one
     above: dict[int, Floats] = {}  # of the row of tiles above, what it shares with this one, by left edge
 
     progress(0, len(plan.tiles))
     first = plan.tiles[0].core
-    windows = _ahead(lambda tile: window(source, network, tile, coarser), plan.tiles, at_once)
+    windows = _ahead(lambda tile: window(source, network, tile, beside), plan.tiles, at_once)
     for done, (tile, values) in enumerate(windows, start=1):
         core = tile.core
         if core.left > first.left:
-            _fade_in(values[:, : plan.blend], beside, ramp)
-        values, beside = values[:, : core.width], values[:, core.width :].copy()
+            _fade_in(values[:, : plan.blend], left, ramp)
+        values, left = values[:, : core.width], values[:, core.width :].copy()
         if core.top > first.top:
             _fade_in(values[: plan.blend], above[core.left], ramp[:, None])
         values, above[core.left] = values[: core.height], values[core.height :].copy()
@@ -467,10 +468,9 @@ def _ahead(compute: Callable[[Tile], Result], tiles: Sequence[Tile], at_once: in
         pool.shutdown(cancel_futures=True)
 
 
-def window(source: NDArray[Any], network: Network, tile: Tile, coarser: NDArray[Any] | None) -> Floats:
+def window(source: NDArray[Any], network: Network, tile: Tile, beside: Beside | None = None) -> Floats:
     """The network's values in the tile's window, (h, w, C), as an array of their own; see ``tiled``."""
-    beside = () if coarser is None else (mirrored(coarser, tile.input.halved),)
-    output = network(mirrored(source, tile.input), *beside)
+    output = network(mirrored(source, tile.input), *(beside(tile.input) if beside else ()))
     if output.shape[:2] != tile.input.shape:
         raise ValueError(f"the network made {output.shape[:2]} out of {tile.input.shape}")
     return np.array(output[tile.window.shift(-tile.input.top, -tile.input.left).slices], np.float32)

@@ -39,14 +39,18 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 MAY_IMPORT["focus"] = {"arrays", "errors", "maps.block_means", "networks.spec", "photo", "tiling"}
 MAY_IMPORT["backends"] = MAY_IMPORT["weights"] | {"weights"}
+MAY_IMPORT["lopsided"] = {"arrays", "tiling"}
+MAY_IMPORT["restoration"] = {"arrays", "focus", "photo.photo"}
 MAY_IMPORT["careful"] = {"arrays", "backends.backend"}
 MAY_IMPORT["restore"] = MAY_IMPORT["backends"] | {
     "backends",
     "careful",
     "focus",
     "guard",
+    "lopsided",
     "parts",
     "patterns",
+    "restoration",
     "scales",
     "tiling",
     "photo",
@@ -54,7 +58,7 @@ MAY_IMPORT["restore"] = MAY_IMPORT["backends"] | {
 MAY_IMPORT["restore"] |= {"maps.block_means"}
 MAY_IMPORT["loading"] = MAY_IMPORT["backends"] | {"backends", "restore"}
 MAY_IMPORT["look"] = MAY_IMPORT["restore"] | {"restore", "parts", "maps"}
-MAY_IMPORT["batch"] = MAY_IMPORT["restore"] | {"restore", "loading", "look", "maps"}
+MAY_IMPORT["batch"] = MAY_IMPORT["restore"] | {"restore", "restoration", "loading", "look", "maps"}
 MAY_IMPORT["evaluation"] = MAY_IMPORT["restore"] | {"restore", "loading", "synthesis", "datasets"}
 MAY_IMPORT["training"] = MAY_IMPORT["evaluation"] | {"evaluation"}
 MAY_IMPORT["cli"] = MAY_IMPORT["training"] | {"training", "maps", "look", "batch", "integrations"}

@@ -21,6 +21,8 @@ from deblurcli.focus import Kept
 from deblurcli.look.picture import CROP, GAP, write_comparison
 from deblurcli.look.places import largest_change, telling_places
 from deblurcli.look.words import noise_of, remark
+from deblurcli.lopsided import CROP as SQUARE
+from deblurcli.lopsided import CROPS, SMALL
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import to_codes
 from deblurcli.restore import Deblurrer
@@ -140,8 +142,11 @@ def test_no_more_is_computed_than_parts_take(default: Deblurrer, monkeypatch: py
 
     monkeypatch.setattr(default.backend, "run", watched)
     large = Photo(np.tile(LEAVES, (4, 4, 1)))
+    default.parts(large, [Region(1008, 1504, 64, 64)], even_out=False)
+    assert (alone := sum(seen)) < large.pixels.size / 3 / 5
+    seen.clear()
     default.parts(large, [Region(1008, 1504, 64, 64)])
-    assert sum(seen) < large.pixels.size / 3 / 5
+    assert sum(seen) - alone < 1.5 * (SMALL + 2 * CROPS * SQUARE**2)
 
 
 # ---- places --------------------------------------------------------------------------------------------------------

@@ -24,7 +24,8 @@ from deblurcli.maps.kernels import Mixture
 from deblurcli.maps.pictures import colour_map
 from deblurcli.networks.spec import NETWORKS, NetworkSpec
 from deblurcli.photo.photo import Photo
-from deblurcli.restore import Deblurrer, Restoration
+from deblurcli.restoration import Restoration
+from deblurcli.restore import Deblurrer
 from deblurcli.weights.store import calibration, catalog
 
 ROOT = Path(__file__).parents[1]

@@ -146,7 +146,7 @@ def test_a_careful_look_is_as_sure_on_all_sides() -> None:
 def test_by_default_small_copies_are_looked_at_carefully(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = Photo(RNG.random((256, 320, 3), np.float32))
     backend = Slanting()
-    how = {"scales": 2, "tile": "none", "keep_bokeh": "off", "keep_focus": False}
+    how = {"scales": 2, "tile": "none", "even_out": False, "keep_bokeh": "off", "keep_focus": False}
     for side, looks in ((128, 1 + 1), (129, 1 + 4), (256, 1 + 4), (257, 4 + 4)):
         monkeypatch.setattr(careful, "LITTLE", side * (side - 1) * 5 / 4 * backend.spec.cost)
         before = backend.calls

@@ -24,7 +24,8 @@ from deblurcli.batch.storage import is_remote
 from deblurcli.errors import DeblurError, DeviceError, PhotoError, UsageError
 from deblurcli.loading import load
 from deblurcli.photo.photo import Photo
-from deblurcli.restore import Deblurrer, Restoration
+from deblurcli.restoration import Restoration
+from deblurcli.restore import Deblurrer
 
 CORES = 4
 """Cores for one photo, where no GPU is used."""

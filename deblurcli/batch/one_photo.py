@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from deblurcli.look.sheet import Look
     from deblurcli.photo.formats.raw import RawSettings
     from deblurcli.photo.photo import Photo
-    from deblurcli.restore import Deblurrer, Restoration
+    from deblurcli.restoration import Restoration
+    from deblurcli.restore import Deblurrer
 
 # Options that make no difference to the file.
 _ELSEWHERE = {"comparison", "finished_by", "maps", "maps_scale", "maps_dir", "max_pixels", "overwrite", "sheet"}
@@ -45,6 +46,7 @@ class Options:
 
     amount: float = 1.0
     careful: Careful = "auto"
+    even_out: bool = True
     keep_bokeh: KeepBokeh = "auto"
     keep_focus: bool | None = None
     mask: Mask | None = None
@@ -224,6 +226,7 @@ def _restore(
             photo,
             amount=options.amount,
             careful=options.careful,
+            even_out=options.even_out,
             tile=options.tile,
             scales=options.scales,
             depth=options.depth,
@@ -292,6 +295,7 @@ def _about(deblurrer: Deblurrer, options: Options, photo: Photo, result: Restora
         "precision": backend.precision,
         "amount": options.amount,
         "careful": options.careful,
+        "lean": round(result.lean, 2),
         "keep_bokeh": round(result.kept.bokeh_from, 2) or None,
         "bokeh": round(result.kept.bokeh, 4),
         "focus": round(result.kept.focus, 4),
@@ -324,6 +328,8 @@ def _description(deblurrer: Deblurrer, job: Job, options: Options, result: Resto
     text = f"deblur {__version__}: {str(deblurrer).replace(' · ', ', ')}, amount {options.amount:g}"
     if options.careful != "auto":
         text += ", careful" if options.careful else ", not careful"
+    if result.lean:
+        text += f", blur evened out by {result.lean:+.2f}"
     if result.kept.bokeh_from:
         text += f", bokeh kept from {result.kept.bokeh_from:.3g} px"
     if options.mask:

@@ -21,7 +21,8 @@ from deblurcli.errors import DeviceError
 
 if TYPE_CHECKING:
     from deblurcli.photo.photo import Photo
-    from deblurcli.restore import Deblurrer, Restoration
+    from deblurcli.restoration import Restoration
+    from deblurcli.restore import Deblurrer
 
 ROOM = 512 * 2**20
 """No further photo is read while those in memory take more bytes than this, decoded: a folder of very large ones is

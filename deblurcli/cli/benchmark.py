@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deblurcli.backends import BACKENDS, PRECISIONS
-from deblurcli.cli.options import careful_option, check_device
+from deblurcli.cli.options import careful_option, check_device, even_out_option
 from deblurcli.cli.values import NetworkType, Number, Word
 from deblurcli.networks.spec import DEFAULT_NETWORK
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option("--tile", metavar="auto|none|PX", default="auto", help="Side of the tiles.")
 @careful_option
+@even_out_option
 @click.option("--preview", is_flag=True, help="Measure deblur preview, not a restoration.")
 @click.option("--repeats", type=Number(1, whole=True, example=3), default=3, show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the figures to this JSON file.")
@@ -49,6 +50,7 @@ def benchmark(
     maps: tuple[str, ...],
     tile: str,
     careful: Careful,
+    even_out: bool,
     preview: bool,
     repeats: int,
     output: Path | None,
@@ -60,7 +62,8 @@ def benchmark(
 
     \b
     deblur benchmark --megapixels 24 --depth 16
-    deblur benchmark -m iniknet-fast -m kpac-3 --megapixels 0.9 --tile none --no-careful -o networks.json
+    deblur benchmark -m iniknet-fast -m kpac-3 --megapixels 0.9 --tile none --no-careful --no-even-out \\
+        -o networks.json
     deblur benchmark --backend torch --backend onnx --precision fp32 --precision fp16
     deblur benchmark --megapixels 3 --maps none --maps blur_radius --maps all
     deblur benchmark --preview --megapixels 24 --backend onnx
@@ -74,6 +77,7 @@ def benchmark(
     if preview and (maps != ("none",) or tile != "auto"):
         raise UsageError("previews have neither maps nor tiles", "Leave out --maps and --tile, or --preview.")
     looks = () if careful == "auto" else ("--careful" if careful else "--no-careful",)
+    looks += () if even_out else ("--no-even-out",)
     rows = []
     for name, size in product(network, megapixels):
         first = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deblurcli.cli.messages import table_console
-from deblurcli.cli.options import careful_option, network_options
+from deblurcli.cli.options import careful_option, even_out_option, network_options
 from deblurcli.cli.values import Word
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ CROPS = ("whole", "iniknet", "p2ikt")
     "--baselines", is_flag=True, help="Also measure unsharp masking, and deconvolution that is told the true blur."
 )
 @careful_option
+@even_out_option
 @network_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write all rows to this JSON file.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write the worst, median and best to this PNG file.")
@@ -70,6 +71,7 @@ def evaluate(
     protocol: str,
     baselines: bool,
     careful: Careful,
+    even_out: bool,
     network: str | None,
     weights: str | None,
     backend: str,
@@ -96,8 +98,8 @@ def evaluate(
     from deblurcli.loading import load
 
     if networks:
-        if network or weights or sheet or baselines or careful != "auto":
-            what = "--networks goes without -m, --weights, --sheet, --baselines and --careful"
+        if network or weights or sheet or baselines or careful != "auto" or not even_out:
+            what = "--networks goes without -m, --weights, --sheet, --baselines, --careful and --even-out"
             raise UsageError(what, "Each network is measured with its own weights.")
         bench = {"photos": photos, "pairs": pairs, "layout": layout, "protocol": protocol}
         chosen = {"backend": backend, "device": device, "precision": precision}
@@ -106,7 +108,7 @@ def evaluate(
     if not suites:
         raise UsageError("nothing was named to be measured", "Add --suite all, or compare networks: --networks all.")
     deblurrer = load(network, weights, backend, device, precision)
-    report = run_suites(suites, Bench(deblurrer, photos, pairs, baselines, layout, protocol, careful))
+    report = run_suites(suites, Bench(deblurrer, photos, pairs, baselines, layout, protocol, careful, even_out))
     _print(report, str(deblurrer))
     if output:
         write_report(output, command_line(), str(deblurrer), report, {"photos": photos, "pairs": pairs})

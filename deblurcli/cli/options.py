@@ -36,6 +36,15 @@ careful_option = click.option(
 )
 
 
+even_out_option = click.option(
+    "--even-out/--no-even-out",
+    default=True,
+    show_default=True,
+    help="Many lenses, those of phones above all, blur lopsidedly towards the edges of a photo: a point of light "
+    "becomes a half-moon. Find out whether this photo is blurred so, and even that out first.",
+)
+
+
 def keep_bokeh_option(default: str) -> Callable[[Any], Any]:
     """The option that says which blur is wanted; ``default`` is for people. The command has to be ``Spoken``."""
     return click.option(

@@ -17,6 +17,7 @@ from deblurcli.cli.options import (
     Spoken,
     amount_option,
     careful_option,
+    even_out_option,
     keep_bokeh_option,
     keep_focus_option,
     network_options,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 @click.option("--scales", type=ScalesType(), default="auto", help=SCALES_HELP)
 @amount_option
 @careful_option
+@even_out_option
 @keep_bokeh_option("auto")
 @keep_focus_option
 @click.option("--no-open", is_flag=True, help="Only write the picture, and open no viewer.")
@@ -58,6 +60,7 @@ def preview(
     scales: Scales,
     amount: float,
     careful: Careful,
+    even_out: bool,
     keep_bokeh: KeepBokeh,
     keep_focus: bool | None,
     no_open: bool,
@@ -101,6 +104,7 @@ def preview(
         [region for _, region in places],
         amount=amount,
         careful=careful,
+        even_out=even_out,
         scales=scales,
         keep_bokeh=keep_bokeh,
         keep_focus=keep_focus,

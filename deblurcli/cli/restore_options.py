@@ -14,6 +14,7 @@ from deblurcli.cli.options import (
     Spoken,
     amount_option,
     careful_option,
+    even_out_option,
     keep_bokeh_option,
     keep_focus_option,
 )
@@ -68,6 +69,7 @@ def picture_options(command: Any) -> Any:
         command,
         amount_option,
         careful_option,
+        even_out_option,
         click.option(
             "--format",
             type=FormatType(),

@@ -40,7 +40,7 @@ class Bench:
         baselines: also measure what simple sharpening and classic deconvolution reach.
         layout: of the pairs, a key of ``LAYOUTS``; "auto" goes by names.
         protocol: what pairs are cut to, a key of ``CROPS``; "auto" for what most papers score on this data set.
-        careful: as for ``Deblurrer.restore``.
+        careful, even_out: as for ``Deblurrer.restore``.
 
     Raises:
         UsageError: a folder does not exist or holds no photo, or nothing can be measured on it.
@@ -53,6 +53,7 @@ class Bench:
     layout: str = "auto"
     protocol: str = "auto"
     careful: Careful = "auto"
+    even_out: bool = True
 
     def __post_init__(self) -> None:
         for folder in (self.photos, self.pairs):
@@ -78,7 +79,8 @@ class Bench:
     def restore(self, picture: Picture, tile: Tile = "auto", keep_bokeh: KeepBokeh = "off") -> Picture:
         """What a user gets for this picture, saved as an 8-bit file, with --keep-bokeh off: (H, W, 3) → the same."""
         photo = Photo(to_codes(picture, np.uint8))
-        result = self.deblurrer.restore(photo, careful=self.careful, tile=tile, keep_bokeh=keep_bokeh)
+        how = {"careful": self.careful, "even_out": self.even_out}
+        result = self.deblurrer.restore(photo, tile=tile, keep_bokeh=keep_bokeh, **how)
         return to_float(result.photo.pixels)
 
     def sharp_pictures(self) -> Iterator[tuple[str, Picture]]:

@@ -43,11 +43,15 @@ def compare(
     Raises:
         WeightsError: a network has no weights here. UsageError: something does not fit.
     """
-    options = (*(word for name, value in chosen.items() for word in (f"--{name}", value)), "--no-careful")
+    options = (
+        *(word for name, value in chosen.items() for word in (f"--{name}", value)),
+        "--no-careful",
+        "--no-even-out",
+    )
     for name in networks:
         tag_of(network_spec(name))  # what cannot run should not wait for the others
     for name in networks:
-        report = run_suites(suites, Bench(load(name, **chosen), careful=False, **bench))
+        report = run_suites(suites, Bench(load(name, **chosen), careful=False, even_out=False, **bench))
         summaries = {
             suite: {figure: values["deblur"] for figure, values in lines.items() if "deblur" in values}
             for suite, lines in report.summaries().items()

@@ -116,7 +116,13 @@ def seams(bench: Bench) -> Iterator[Row]:
     """Tiles against the whole, at full precision: largest and mean difference in 1/255."""
     for name, picture in bench.sharp_pictures():
         how = [
-            {"tile": tile, "careful": bench.careful, "keep_bokeh": "off", "keep_focus": False}
+            {
+                "tile": tile,
+                "careful": bench.careful,
+                "even_out": bench.even_out,
+                "keep_bokeh": "off",
+                "keep_focus": False,
+            }
             for tile in ("none", SEAM_TILE)
         ]
         whole, tiles = (bench.deblurrer.restore(Photo(picture), **h).photo.pixels for h in how)

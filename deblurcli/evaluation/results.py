@@ -212,8 +212,8 @@ def results_tables(folder: Path) -> str:
         "| change of PSNR, dB | " + " | ".join(f"{value('synthetic', f'gain R={r}'):+.2f}" for r in radii) + " |",
         "",
         *_compared(measured.compared),
-        "All networks on the machine of the first table, each on a photo in one piece, restored once (`--no-careful`); "
-        "those without weights are untrained, as time does not depend on them.",
+        "All networks on the machine of the first table, each on a photo in one piece, restored once and as it is "
+        "(`--no-careful --no-even-out`); those without weights are untrained, as time does not depend on them.",
         "",
         markdown(measured.rows["networks"]),
         "",
@@ -243,8 +243,9 @@ def _compared(rows: list[dict[str, Any]]) -> list[str]:
     if len(rows) < 2:
         return []
     title = (
-        "Networks with weights side by side, each with its own, restoring once (`--no-careful`); speed on a photo of "
-        f"{MEGAPIXELS:g} megapixel, on a processor that convolves at {rows[0]['calibration GFLOP/s']:.0f} GFLOP/s:"
+        "Networks with weights side by side, each with its own, restoring a photo once and as it is (`--no-careful "
+        f"--no-even-out`); speed on a photo of {MEGAPIXELS:g} megapixel, on a processor that convolves at "
+        f"{rows[0]['calibration GFLOP/s']:.0f} GFLOP/s:"
     )
     return [title, "", comparison(rows), ""]
 

@@ -197,7 +197,7 @@ def _run(backend: str, device: str, sharp: Picture, blurred: Picture) -> Finding
     try:
         deblurrer = load(backend=backend, device=device)
         began = time.perf_counter()
-        restored = deblurrer(blurred, keep_bokeh="off", keep_focus=False)
+        restored = deblurrer(blurred, even_out=False, keep_bokeh="off", keep_focus=False)
     except (DeblurError, RuntimeError, ImportError) as error:
         # A package may know a device that the machine does not have; the processor is always there.
         return Finding(what, BROKEN if device == "cpu" else ABSENT, str(error))

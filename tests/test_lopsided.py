@@ -226,18 +226,21 @@ def test_half_of_the_effect_is_half_of_it(default: Deblurrer) -> None:
     np.testing.assert_allclose(half - photo.pixels, (full - photo.pixels) / 2, atol=1e-6)
 
 
-def test_the_record_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_said_and_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "phone.png"
     write_photo(source, Photo(np.rint(photographed(LEAVES, 6, -0.8) * 255).astype(np.uint8)))
 
-    def run(name: str, *options: str) -> dict[str, Any]:
+    def run(name: str, *options: str) -> str:
         with pytest.raises(SystemExit) as exit:
-            main([str(source), "-o", str(tmp_path / name), "--json", *options])
+            main([str(source), "-o", str(tmp_path / name), *options])
         assert not exit.value.code
-        return json.loads(capsys.readouterr().out)
+        told = capsys.readouterr()
+        return told.out + told.err
 
-    assert run("even.png")["lean"] < 0
-    assert run("as-it-is.png", "--no-even-out")["lean"] == 0
+    assert json.loads(run("even.png", "--json"))["lean"] < 0
+    assert json.loads(run("as-it-is.png", "--json", "--no-even-out"))["lean"] == 0
+    assert "lopsided blur evened out" in run("even.png", "--overwrite", "-v")
+    assert "evened" not in run("as-it-is.png", "--overwrite", "--no-even-out", "-v")
     assert (tmp_path / "even.png").read_bytes() != (tmp_path / "as-it-is.png").read_bytes()
     assert b"blur evened out by -0." in (tmp_path / "even.png").read_bytes()
     assert Options().even_out

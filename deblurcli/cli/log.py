@@ -162,5 +162,6 @@ def _line(row: dict[str, Any]) -> str:
     tiles = f"{row['tiles']} tile{'s' * (row['tiles'] != 1)}"
     how = " · ".join(row[key] for key in ("network", "weights", "backend", "device", "precision"))
     kept = "".join(f" · {what} kept in {row[what]:.0%}" for what in ("bokeh", "focus") if row[what] >= 0.01)
+    even = " · lopsided blur evened out" if row["lean"] else ""
     remark = f": {row['remark']}" if row["remark"] else ""
-    return f"{row['output']}  ({how} · {tiles} · {row['seconds']:.1f} s{kept}){remark}"
+    return f"{row['output']}  ({how} · {tiles} · {row['seconds']:.1f} s{even}{kept}){remark}"

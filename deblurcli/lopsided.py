@@ -39,7 +39,7 @@ UNSEEN = 0.03  # a below this makes no difference
 
 LEAN = 0.7  # of most lenses that have any
 SMALL = 1_600_000  # px, of the copy whose blur radius is asked for
-FEWEST = 60_000  # px of a photo: smaller ones cannot tell
+FEWEST = 60_000  # px of a photo: smaller ones, and strips narrower than a window, cannot tell
 CROPS, CROP = 3, 384  # of a larger copy so many squares are tried, px
 BEST = 6.0  # px: of blur as wide it is best known which way it leans
 BLURRED = 2.0, 0.1  # nothing is tried unless more than this share is blurred by more than so many px
@@ -132,7 +132,7 @@ def lopsided(
     """
     height, width, _ = copies[0]
     small = next((level for level, (h, w, _) in enumerate(copies) if h * w <= min(SMALL, most)), None)
-    if small is None or height * width < FEWEST:
+    if small is None or height * width < FEWEST or min(height, width) < SIDE:
         return None
     h, w, cut = copies[small]
     picture = cut(Region(0, 0, h, w))

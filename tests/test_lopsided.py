@@ -157,10 +157,12 @@ def test_a_photo_tells_which_way_its_blur_leans(default: Deblurrer, radius: floa
         assert after > before + 0.03 if lean else after == before
 
 
-def test_what_is_in_focus_or_tiny_is_not_tried(default: Deblurrer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_in_focus_or_tiny_or_narrow_is_not_tried(default: Deblurrer, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[object] = []
     monkeypatch.setattr(module, "_fineness", lambda pictures: tried.append(pictures) or 0.0)
-    for picture in (LEAVES, photographed(LEAVES, 6, LEAN)[:200, :200], np.full((512, 768, 3), 0.5, np.float32)):
+    uneven = photographed(LEAVES, 6, LEAN)
+    strip = np.ascontiguousarray(np.concatenate([uneven[:100]] * 2, axis=1))
+    for picture in (LEAVES, uneven[:200, :200], strip, strip[:1], np.full((512, 768, 3), 0.5, np.float32)):
         assert default.restore(Photo(picture), careful=False).lean == 0
     assert not tried
 

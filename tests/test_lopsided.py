@@ -204,6 +204,25 @@ def test_it_is_looked_for_where_it_is_seen_best(radius: float, level: int) -> No
             assert hypot(part.top + 192 - height / 2, part.left + 192 - width / 2) > width / 6
 
 
+@pytest.mark.parametrize(("radius", "looks"), [(1.0, [3]), (8.0, [3, 2]), (30.0, [3])])
+def test_of_a_large_photo_a_small_copy_tells_if_it_can(radius: float, looks: list[int]) -> None:
+    shapes = [(4096 >> level, 6144 >> level) for level in range(5)]
+    whole: list[int] = []
+
+    def copy(at: int) -> module.Cut:
+        def cut(part: Region) -> Picture:
+            whole.extend([at] if part.shape == shapes[at] else [])
+            return RNG.random((*part.shape, 3), np.float32)
+
+        return cut
+
+    def restored(picture: Picture) -> tuple[Picture, NDArray[np.float32]]:
+        return picture, np.full(picture.shape[:2], radius / 2 ** whole[-1], np.float32)
+
+    lopsided([(*shape, copy(at)) for at, shape in enumerate(shapes)], restored)
+    assert whole == looks
+
+
 # ---- where it is used ----------------------------------------------------------------------------------------------
 
 

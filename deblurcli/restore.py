@@ -1,4 +1,4 @@
-"""The whole data flow, to be read aloud: photo → scales → tiles → network → fuse → blend → photo."""
+"""The whole data flow, to be read aloud: photo → scales → tiles → even blur → network → fuse → blend → photo."""
 
 from __future__ import annotations
 

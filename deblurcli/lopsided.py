@@ -105,12 +105,13 @@ class Lopsided:
         known = self.radius[rows, columns]
         if not known.size:
             return 0.0, 0.0, 0.0
-        radius = float(np.median(known)) / side
+        usual = float(np.median(known))
+        radius = usual / side
         down, across = (
             self.lean * ((start + SIDE / 2) * side - of / 2) / half
             for start, of in ((top, self.height), (left, self.width))
         )
-        seen = float(np.median(known)) / round(self.width / self.radius.shape[1])  # px of the copy that told
+        seen = usual / round(self.width / self.radius.shape[1])  # px of the copy that told
         fade = min(max((seen - UNKNOWN) / (KNOWN - UNKNOWN), 0), 1)
         fade *= min(max((TOO_WIDE - radius) / (TOO_WIDE - WIDE), 0), 1) / max(1, hypot(down, across))
         return radius, down * fade, across * fade

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,14 +68,27 @@ def load(
             path, tag = onnx_file(spec, weights, precision)
             return OnnxBackend(path, as_weights_want(spec, tag), device), tag
 
-        return Deblurrer(*onnx(precision), None if precision == "fp32" else lambda: onnx("fp32")[0])
+        runs, tag = onnx(precision)
+        in_full = None if precision == "fp32" else lambda: onnx("fp32")[0]
+        return Deblurrer(runs, tag, in_full, guide_of(runs.spec, backend, device))
     from deblurcli.backends.torch_backend import TorchBackend
     from deblurcli.weights.load import load_network
 
     module, tag = load_network(spec, weights)
     spec = as_weights_want(spec, tag)
+    runs = TorchBackend(module, spec, device, precision, compile)
     in_full = None if precision == "fp32" else lambda: TorchBackend(module, spec, device)
-    return Deblurrer(TorchBackend(module, spec, device, precision, compile), tag, in_full)
+    return Deblurrer(runs, tag, in_full, guide_of(spec, backend, device))
+
+
+def guide_of(spec: NetworkSpec, backend: str, device: str) -> Callable[[], Deblurrer] | None:
+    """Makes the default network for one that cannot tell how wide blur is, with weights of ours.
+
+    What papers have published restores as it does in the papers.
+    """
+    if any(m.across_scales for m in spec.maps) or not spec.coarse_to_fine:
+        return None
+    return lambda: load(backend=backend, device=device)
 
 
 def as_weights_want(spec: NetworkSpec, tag: str) -> NetworkSpec:

@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 
 Tile = Literal["auto", "none"] | int
 Show = Callable[[NDArray[Any]], Picture]
+Averages = list[NDArray[np.float64]]  # over the whole picture, (C,) each
 TAUGHT = 1680  # px, width of the photos that published weights were taught with
 GLANCE = 0.6  # of the halo that tiles have; takes two thirds of the time
 SMALL = 200_000  # px, of a copy that tells wide blur
@@ -64,11 +65,19 @@ class Deblurrer:
         backend: what runs the network. weights: tag of its weights.
     """
 
-    def __init__(self, backend: Backend, weights: str, in_full: Callable[[], Backend] | None = None) -> None:
-        """``in_full`` makes the same backend in full precision, for tiles that are too much for half of it."""
+    def __init__(
+        self,
+        backend: Backend,
+        weights: str,
+        in_full: Callable[[], Backend] | None = None,
+        guide: Callable[[], Deblurrer] | None = None,
+    ) -> None:
+        """``in_full`` makes the same backend in full precision, for tiles that are too much for half of it; ``guide``
+        another network, that is asked how wide the blur is where this one cannot tell."""
         self.backend = backend
         self.weights = weights
         self._in_full = cache(in_full) if in_full else None
+        self._guide = cache(guide) if guide else None
         self._hinted = False
 
     def __str__(self) -> str:
@@ -150,7 +159,7 @@ class Deblurrer:
             careful: the mean of what the network makes of the photo and of the photo mirrored three ways; "auto" for
                 copies of it that are small (``careful.LITTLE``). Maps are those of the photo as it is.
             even_out: blur that is lopsided all over the photo is evened out first (``lopsided``), where the network
-                knows how wide it is. Maps are those of the photo with its blur evened out.
+                or its guide knows how wide it is. Maps are those of the photo with its blur evened out.
             tile: "auto", "none", or the side of the tiles, px.
             scales: at how many sizes of the photo, itself counted; "auto" is as many as its size allows for networks
                 made for it, else 1. There are never more.
@@ -351,9 +360,9 @@ class Deblurrer:
             copies.append(_Copy(level, codes, show, p, before[::-1], report))
         return copies
 
-    def _averages(self, copy: _Copy) -> list[NDArray[np.float64]]:
-        """What the network averages over the whole picture, (C,) each; every pass over its tiles finds one."""
-        known: list[NDArray[np.float64]] = []
+    def _averages(self, copy: _Copy) -> Averages:
+        """What the network averages over the whole picture; every pass over its tiles finds one."""
+        known: Averages = []
 
         def look(codes: NDArray[Any]) -> NDArray[Any]:
             seen = copy.show(codes)
@@ -365,17 +374,18 @@ class Deblurrer:
         return known
 
     def _lopsided(self, copies: Sequence[_Copy]) -> Lopsided | None:
-        """Whether the blur is lopsided, as far as the network can tell."""
-        if not radius_map(self.backend.spec, "auto"):
+        """Whether the blur is lopsided, as far as the network, or its guide, can tell."""
+        teller = self if radius_map(self.backend.spec, "auto") else self._guide and self._guide()
+        if teller is None:
             return None
 
         def restored(picture: Picture) -> tuple[Picture, NDArray[np.float32]]:
             once: dict[str, Any] = {"careful": False, "even_out": False, "keep_bokeh": "off", "keep_focus": False}
-            (part,) = self.parts(Photo(picture), [Region(0, 0, *picture.shape[:2])], **once)
+            (part,) = teller.parts(Photo(picture), [Region(0, 0, *picture.shape[:2])], **once)
             assert part.radius is not None
             return part.after, part.radius
 
-        most = self.backend.memory_budget() / self.backend.bytes_per_pixel(maps=False)
+        most = teller.backend.memory_budget() / teller.backend.bytes_per_pixel(maps=False)
         while most >= FEWEST:
             try:
                 found = lopsided([(*copy.plan.photo.shape, copy.cut) for copy in copies], restored, most)
@@ -387,7 +397,7 @@ class Deblurrer:
         return None
 
     def _network(
-        self, copy: _Copy, planes: Planes, averages: list[NDArray[np.float64]], faults: list[str], careful: Careful
+        self, copy: _Copy, planes: Planes, averages: Averages, faults: list[str], careful: Careful
     ) -> Callable[..., NDArray[np.float32]]:
         """From a tile's codes (h, w, 3), and what is ``beside`` them, to its change and maps, (h, w, 3 + channels).
 
@@ -414,13 +424,7 @@ class Deblurrer:
         return network
 
     def _sound(
-        self,
-        seen: Picture,
-        even: Picture,
-        maps: Sequence[str],
-        averages: list[NDArray[np.float64]],
-        faults: list[str],
-        careful: bool,
+        self, seen: Picture, even: Picture, maps: Sequence[str], averages: Averages, faults: list[str], careful: bool
     ) -> Answer:
         """What the network makes of a tile whose blur is ``even``; what cannot be right is computed in full precision.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from math import hypot
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from untrained_networks import untrained
 
 import deblurcli
 from deblurcli import lopsided as module
@@ -18,7 +20,9 @@ from deblurcli.batch.one_photo import Options
 from deblurcli.cli import main
 from deblurcli.evaluation.drawn import dead_leaves
 from deblurcli.evaluation.metrics import psnr
+from deblurcli.loading import guide_of
 from deblurcli.lopsided import AROUND, LEAN, SIDE, Lopsided, lopsided
+from deblurcli.networks.spec import network_spec
 from deblurcli.photo.encode import write_photo
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import to_float
@@ -167,12 +171,20 @@ def test_what_is_in_focus_or_tiny_or_narrow_is_not_tried(default: Deblurrer, mon
     assert not tried
 
 
-def test_networks_that_do_not_know_the_radius_change_nothing() -> None:
+def test_networks_that_cannot_tell_ask_the_default_one() -> None:
+    picture = np.ascontiguousarray(LEAVES[:256, :384])
+    blurred = Photo(photographed(picture, 5, -0.9))
     deblurrer = deblurcli.load("iniknet", device="cpu")
-    blurred = Photo(photographed(LEAVES, 6, LEAN)[:256, :256])
-    once, again = (deblurrer.restore(blurred, scales=1, even_out=on) for on in (True, False))
-    assert once.lean == 0
-    np.testing.assert_array_equal(once.photo.pixels, again.photo.pixels)
+    as_it_is, found = (deblurrer.restore(blurred, scales=1, even_out=on) for on in (False, True))
+    assert found.lean < 0 == as_it_is.lean
+    assert psnr(found.photo.picture, picture) > psnr(as_it_is.photo.picture, picture) + 0.03
+
+
+def test_what_papers_published_restores_photos_as_they_are() -> None:
+    spec = network_spec("iniknet")
+    assert guide_of(spec, "torch", "cpu")
+    assert guide_of(replace(spec, coarse_to_fine=False), "torch", "cpu") is None
+    assert untrained("iniknet").restore(Photo(photographed(LEAVES, 6, LEAN)[:256, :256]), scales=1).lean == 0
 
 
 @pytest.mark.parametrize(("radius", "level"), [(4.0, 0), (12.0, 1), (40.0, 3)])

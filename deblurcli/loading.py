@@ -82,13 +82,11 @@ def load(
 
 
 def guide_of(spec: NetworkSpec, backend: str, device: str) -> Callable[[], Deblurrer] | None:
-    """Makes the default network for one that cannot tell how wide blur is, with weights of ours.
+    """Makes the default network, to be asked how wide blur is by one that cannot tell.
 
-    What papers have published restores as it does in the papers.
+    None for what papers have published: that restores as it does in the papers.
     """
-    if any(m.across_scales for m in spec.maps) or not spec.coarse_to_fine:
-        return None
-    return lambda: load(backend=backend, device=device)
+    return (lambda: load(backend=backend, device=device)) if spec.coarse_to_fine else None
 
 
 def as_weights_want(spec: NetworkSpec, tag: str) -> NetworkSpec:

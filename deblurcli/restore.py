@@ -72,8 +72,7 @@ class Deblurrer:
         in_full: Callable[[], Backend] | None = None,
         guide: Callable[[], Deblurrer] | None = None,
     ) -> None:
-        """``in_full`` makes the same backend in full precision, for tiles that are too much for half of it; ``guide``
-        another network, that is asked how wide the blur is where this one cannot tell."""
+        """``in_full``: the same backend in full precision; ``guide``: who tells how wide blur is if this cannot."""
         self.backend = backend
         self.weights = weights
         self._in_full = cache(in_full) if in_full else None
@@ -375,6 +374,8 @@ class Deblurrer:
 
     def _lopsided(self, copies: Sequence[_Copy]) -> Lopsided | None:
         """Whether the blur is lopsided, as far as the network, or its guide, can tell."""
+        if prod(copies[0].plan.photo.shape) < FEWEST:  # no guide is loaded for those
+            return None
         teller = self if radius_map(self.backend.spec, "auto") else self._guide and self._guide()
         if teller is None:
             return None

@@ -184,7 +184,19 @@ def test_what_papers_published_restores_photos_as_they_are() -> None:
     spec = network_spec("iniknet")
     assert guide_of(spec, "torch", "cpu")
     assert guide_of(replace(spec, coarse_to_fine=False), "torch", "cpu") is None
-    assert untrained("iniknet").restore(Photo(photographed(LEAVES, 6, LEAN)[:256, :256]), scales=1).lean == 0
+    deblurrer, blurred = untrained("iniknet"), Photo(photographed(LEAVES, 6, LEAN)[:256, :256])
+    once, again = (deblurrer.restore(blurred, scales=1, even_out=on) for on in (True, False))
+    assert once.lean == 0
+    np.testing.assert_array_equal(once.photo.pixels, again.photo.pixels)
+
+
+def test_a_guide_is_not_loaded_for_tiny_photos() -> None:
+    loaded: list[int] = []
+    guide = untrained("iniknet-fast")
+    deblurrer = Deblurrer(untrained("gkmnet").backend, "random", guide=lambda: loaded.append(1) or guide)
+    for side, times in ((128, 0), (256, 1), (256, 1)):
+        deblurrer.restore(Photo(np.ascontiguousarray(LEAVES[:side, :side])), scales=1)
+        assert len(loaded) == times
 
 
 @pytest.mark.parametrize(("radius", "level"), [(4.0, 0), (12.0, 1), (40.0, 3)])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from deblurcli.backends import BACKENDS, ONNX_DEVICES, PRECISIONS, chosen_precision, may_have_gpu
 from deblurcli.backends.backend import Backend
+from deblurcli.backends.guided import Guided, needs_guide, with_radius
 from deblurcli.errors import NO_RUNTIME, DeviceError, UsageError, installs
 from deblurcli.networks.spec import DEFAULT_NETWORK, NetworkSpec, network_spec
 from deblurcli.restore import Deblurrer
@@ -70,23 +71,32 @@ def load(
 
         runs, tag = onnx(precision)
         in_full = None if precision == "fp32" else lambda: onnx("fp32")[0]
-        return Deblurrer(runs, tag, in_full, guide_of(runs.spec, backend, device))
-    from deblurcli.backends.torch_backend import TorchBackend
-    from deblurcli.weights.load import load_network
+    else:
+        from deblurcli.backends.torch_backend import TorchBackend
+        from deblurcli.weights.load import load_network
 
-    module, tag = load_network(spec, weights)
-    spec = as_weights_want(spec, tag)
-    runs = TorchBackend(module, spec, device, precision, compile)
-    in_full = None if precision == "fp32" else lambda: TorchBackend(module, spec, device)
-    return Deblurrer(runs, tag, in_full, guide_of(spec, backend, device))
+        module, tag = load_network(spec, weights)
+        spec = as_weights_want(spec, tag)
+        runs = TorchBackend(module, spec, device, precision, compile)
+        in_full = None if precision == "fp32" else lambda: TorchBackend(module, spec, device)
+    if not needs_guide(runs.spec):
+        return Deblurrer(runs, tag, in_full)
+    guide = cache(lambda: load(backend=backend, device=device))
+    guided = partial(Guided, guide=lambda: guide().backend)
+    return Deblurrer(guided(runs), tag, in_full and (lambda: guided(in_full())), guide)
 
 
-def guide_of(spec: NetworkSpec, backend: str, device: str) -> Callable[[], Deblurrer] | None:
-    """Makes the default network, to be asked how wide blur is by one that cannot tell.
+def as_loaded(network: str | None, weights: str | None) -> NetworkSpec:
+    """The network that ``load`` makes of these, with its maps, before anything is loaded.
 
-    None for what papers have published: that restores as it does in the papers.
+    Raises:
+        UsageError, WeightsError: as ``choose_network``.
     """
-    return (lambda: load(backend=backend, device=device)) if spec.coarse_to_fine else None
+    from deblurcli.weights.store import tag_of
+
+    spec = choose_network(network, weights)
+    spec = as_weights_want(spec, tag_of(spec, weights))
+    return with_radius(spec) if needs_guide(spec) else spec
 
 
 def as_weights_want(spec: NetworkSpec, tag: str) -> NetworkSpec:

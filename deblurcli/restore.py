@@ -72,7 +72,7 @@ class Deblurrer:
         in_full: Callable[[], Backend] | None = None,
         guide: Callable[[], Deblurrer] | None = None,
     ) -> None:
-        """``in_full``: the same backend in full precision; ``guide``: who tells how wide blur is if this cannot."""
+        """``in_full``: the same backend in full precision; ``guide``: who tells if blur is lopsided, if not this."""
         self.backend = backend
         self.weights = weights
         self._in_full = cache(in_full) if in_full else None
@@ -376,8 +376,8 @@ class Deblurrer:
         """Whether the blur is lopsided, as far as the network, or its guide, can tell."""
         if prod(copies[0].plan.photo.shape) < FEWEST:  # no guide is loaded for those
             return None
-        teller = self if radius_map(self.backend.spec, "auto") else self._guide and self._guide()
-        if teller is None:
+        teller = self._guide() if self._guide else self
+        if not radius_map(teller.backend.spec, "auto"):
             return None
 
         def restored(picture: Picture) -> tuple[Picture, NDArray[np.float32]]:

@@ -96,6 +96,7 @@ TORCH_FREE = (
     "weights.store",
     "weights.checkpoint",
     "backends.backend",
+    "backends.guided",
     "backends.onnx_backend",
     "backends.onnx_files",
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from math import hypot
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,7 @@ from deblurcli.batch.one_photo import Options
 from deblurcli.cli import main
 from deblurcli.evaluation.drawn import dead_leaves
 from deblurcli.evaluation.metrics import psnr
-from deblurcli.loading import guide_of
 from deblurcli.lopsided import AROUND, LEAN, SIDE, Lopsided, lopsided
-from deblurcli.networks.spec import network_spec
 from deblurcli.photo.encode import write_photo
 from deblurcli.photo.photo import Photo
 from deblurcli.photo.transfer import to_float
@@ -181,9 +178,6 @@ def test_networks_that_cannot_tell_ask_the_default_one() -> None:
 
 
 def test_what_papers_published_restores_photos_as_they_are() -> None:
-    spec = network_spec("iniknet")
-    assert guide_of(spec, "torch", "cpu")
-    assert guide_of(replace(spec, coarse_to_fine=False), "torch", "cpu") is None
     deblurrer, blurred = untrained("iniknet"), Photo(photographed(LEAVES, 6, LEAN)[:256, :256])
     once, again = (deblurrer.restore(blurred, scales=1, even_out=on) for on in (True, False))
     assert once.lean == 0

@@ -111,10 +111,10 @@ def _run(pipe: Pipe, settings: dict[str, Any]) -> int:
     from deblurcli.batch.pipeline import Stop
     from deblurcli.cli.log import Log
     from deblurcli.focus import radius_map
-    from deblurcli.loading import choose_network
+    from deblurcli.loading import as_loaded
     from deblurcli.weights.store import tag_of
 
-    spec = choose_network(settings["network"], settings["weights"])
+    spec = as_loaded(settings["network"], settings["weights"])
     options = _options(settings, spec)
     radius_map(spec, options.keep_bokeh, options.keep_focus)  # which there has to be, or no photo can be restored
     tag = tag_of(spec, settings["weights"])

@@ -86,16 +86,9 @@ def load(
     return Deblurrer(guided(runs), tag, in_full and (lambda: guided(in_full())), guide)
 
 
-def as_loaded(network: str | None, weights: str | None) -> NetworkSpec:
-    """The network that ``load`` makes of these, with its maps, before anything is loaded.
-
-    Raises:
-        UsageError, WeightsError: as ``choose_network``.
-    """
-    from deblurcli.weights.store import tag_of
-
-    spec = choose_network(network, weights)
-    spec = as_weights_want(spec, tag_of(spec, weights))
+def as_loaded(spec: NetworkSpec, tag: str) -> NetworkSpec:
+    """The network that ``load`` makes of these, with its maps, before anything is loaded."""
+    spec = as_weights_want(spec, tag)
     return with_radius(spec) if needs_guide(spec) else spec
 
 

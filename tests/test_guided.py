@@ -25,7 +25,7 @@ from deblurcli.photo.encode import write_photo
 from deblurcli.photo.photo import Photo
 from deblurcli.restore import Deblurrer
 from deblurcli.tiling import Region
-from deblurcli.weights.store import catalog
+from deblurcli.weights.store import catalog, tag_of
 
 OURS = sorted({release.network for release in catalog()} - {GUIDE.name})
 PICTURE = np.ascontiguousarray(LEAVES[:256, :384])
@@ -95,7 +95,7 @@ def test_parts_keep_what_the_whole_keeps(photo: Photo) -> None:
 def test_published_weights_have_no_guide() -> None:
     for name in OURS:
         spec = network_spec(name)
-        assert needs_guide(spec) and RADIUS.name in as_loaded(name, None).map_names([RADIUS.name])
+        assert needs_guide(spec) and RADIUS.name in as_loaded(spec, tag_of(spec)).map_names([RADIUS.name])
         assert not needs_guide(as_weights_want(spec, "dpdd_paper")) or name == "ggkmnet"  # of which none were published
     assert not needs_guide(GUIDE)
 

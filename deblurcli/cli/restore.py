@@ -111,13 +111,14 @@ def _run(pipe: Pipe, settings: dict[str, Any]) -> int:
     from deblurcli.batch.pipeline import Stop
     from deblurcli.cli.log import Log
     from deblurcli.focus import radius_map
-    from deblurcli.loading import as_loaded
+    from deblurcli.loading import as_loaded, choose_network
     from deblurcli.weights.store import tag_of
 
-    spec = as_loaded(settings["network"], settings["weights"])
+    spec = choose_network(settings["network"], settings["weights"])
+    tag = tag_of(spec, settings["weights"])
+    spec = as_loaded(spec, tag)
     options = _options(settings, spec)
     radius_map(spec, options.keep_bokeh, options.keep_focus)  # which there has to be, or no photo can be restored
-    tag = tag_of(spec, settings["weights"])
     precision = chosen_precision(settings["precision"])
     common = {"network": spec.name, "weights": tag, "precision": precision, "amount": options.amount}
     log = Log(common, settings["verbosity"], settings["as_json"], pipe.words, settings["skips"])
